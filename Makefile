@@ -1,0 +1,48 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+
+PYTHON ?= python3
+PORT ?= 8080
+STORAGE ?= cookie
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+CODE := aiohttp_sess demo tests
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint fmt servers clean
+
+help: ## Show what there is to make
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# PYTHON is only used to make the environment; what is in it follows from setup.py.
+$(INSTALLED): setup.py
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+		|| { echo "$(PYTHON) is not Python 3.11 or newer: say which one is, as in make PYTHON=python3.13 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+		|| { echo "$(PYTHON) cannot make environments: install its venv module (Debian: python3-venv), and try again." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+demo: $(INSTALLED) ## Serve the demo on http://127.0.0.1:8080 (PORT= and STORAGE= override)
+	$(BIN)/python -m demo --port $(PORT) --storage $(STORAGE)
+
+test: $(INSTALLED) servers lint ## Check types and style, and run all the tests
+	$(BIN)/python -m pytest --cov --cov-report=term
+
+lint: $(INSTALLED) ## Check types and style
+	$(BIN)/python -m ruff check $(CODE) setup.py
+	$(BIN)/python -m ruff format --check $(CODE) setup.py
+	$(BIN)/python -m mypy
+
+fmt: $(INSTALLED) ## Format the code
+	$(BIN)/python -m ruff check --fix $(CODE) setup.py
+	$(BIN)/python -m ruff format $(CODE) setup.py
+
+servers:
+	@.ci/servers
+
+clean: ## Remove what was made, the environment too
+	rm -rf $(VENV) build dist *.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

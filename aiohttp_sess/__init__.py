@@ -1,0 +1,72 @@
+"""Sessions for aiohttp. The road that the data takes::
+
+    Cookie header → transport (find, unseal) → session key → storage.load → record → Session
+    → handler → what changed → storage.save / update / update_ttl / delete → session key
+    → transport (seal) → Set-Cookie
+
+::
+
+    aiohttp_sess.setup(app, MemoryStorage())
+
+    async def handler(request):
+        session = await aiohttp_sess.get_session(request)
+        session["visits"] = session.get("visits", 0) + 1
+"""
+
+from .config import (
+    BrowserSession,
+    CookieConfig,
+    CookieContentSecurity,
+    Lifecycle,
+    PersistentSession,
+    TtlExtensionPolicy,
+)
+from .errors import (
+    CookieTooLarge,
+    DeserializationError,
+    InvalidSessionKey,
+    SerializationError,
+    SessionConflict,
+    SessionError,
+    SessionGone,
+    SessionValueError,
+    StorageError,
+    StorageUnavailable,
+)
+from .handle import SessionHandle
+from .middleware import get_session, new_session, setup
+from .record import SessionRecord
+from .secret import SecretKey
+from .session import Session, SessionStatus, StateKey
+from .storage.interface import StoredRecord
+
+__version__ = "0.1.0"
+
+__all__ = (
+    "BrowserSession",
+    "CookieConfig",
+    "CookieContentSecurity",
+    "CookieTooLarge",
+    "DeserializationError",
+    "InvalidSessionKey",
+    "Lifecycle",
+    "PersistentSession",
+    "SecretKey",
+    "SerializationError",
+    "Session",
+    "SessionConflict",
+    "SessionError",
+    "SessionGone",
+    "SessionHandle",
+    "SessionRecord",
+    "SessionStatus",
+    "SessionValueError",
+    "StateKey",
+    "StorageError",
+    "StorageUnavailable",
+    "StoredRecord",
+    "TtlExtensionPolicy",
+    "get_session",
+    "new_session",
+    "setup",
+)

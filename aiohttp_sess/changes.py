@@ -1,0 +1,248 @@
+"""What one request does to a session: the working copy of its record.
+
+When another request saved in between, this one's own operations are done again on the latest record
+(`Changes.rebase`): what it set, deleted or computed, and nothing that it only read.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from .operations import Operations, Snapshot, Update
+from .record import EncodedState, Lifetime, SessionRecord, new_id
+from .status import SessionStatus, stronger
+from .values import StateKey, check_name
+from .watched import Key, WatchedState, encode_for, split
+
+__all__ = ("Changes",)
+
+
+class Changes:
+    """The working copy of a session's record, and what was done to it.
+
+    :param record: the record that was loaded, or an empty one for a new session.
+    :param stored: whether a storage holds that record.
+    :param clock: the time now, Unix time in seconds.
+    """
+
+    def __init__(self, record: SessionRecord, *, stored: bool, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._outcome = SessionStatus.UNCHANGED  # of what was saved already in this request
+        # How often each was asked for, to tell what was saved from what was asked for since.
+        self._forces = self._renewals = self._purges = 0
+        self.on_change: Callable[[], None] | None = None  # told of each change, if it is set
+        self._start(record, stored=stored)
+
+    def _start(self, record: SessionRecord, *, stored: bool) -> None:
+        self._record = record
+        self._state = WatchedState(EncodedState.of(record.state).raw)
+        self._operations = Operations()
+        self._fields: dict[str, Any] = {}  # owner and lifetime, where this request set them
+        self._forced = False
+        self.stored = stored
+        self.renewing = False
+        self.purging = False
+
+    # -- the state, by name ---------------------------------------------------------------------
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._state.raw)
+
+    def __len__(self) -> int:
+        return len(self._state.raw)
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str | StateKey) and split(key)[0] in self._state.raw
+
+    def get(self, key: Key) -> Any:
+        """The value under ``key``.
+
+        :raises KeyError: where there is none.
+        :raises SessionValueError: where it is not of the type that a `StateKey` names.
+        """
+        if not self._state.watches_only(key):
+            self.notice(split(key)[0])
+        return self._state.get(key)
+
+    def set(self, key: Key, value: Any) -> None:
+        """:raises SessionValueError: for what is not JSON, or not of its key's type."""
+        name, typed = split(key)
+        raw = encode_for((check_name(name), typed), value)
+        self._state.put(key, raw, value)
+        self._operations.set(name, raw)
+        self._touch()
+
+    def delete(self, key: Key) -> None:
+        """:raises KeyError: where there is nothing to delete."""
+        name, _ = split(key)
+        self._state.delete(name)
+        self._operations.delete(name)
+        self._touch()
+
+    def update(self, update: Update) -> Any:
+        """Compute a value from the one that is there; None where nothing was done."""
+        name, _ = split(update.key)
+        self.notice(name)
+        if not update.apply(self._state):
+            return None
+        self._operations.update(name, update)
+        self._touch()
+        return self.get(update.key)
+
+    def clear(self) -> None:
+        """Delete every value."""
+        self._state.clear()
+        self._operations.clear()
+        self._touch()
+
+    def notice(self, only: str | None = None) -> None:
+        """Find what was changed in place, everywhere or under one name.
+
+        :raises SessionValueError: where something that is not JSON was put into a value.
+        """
+        for name in self._state.changed_in_place(only):
+            self._operations.set(name, self._state.raw[name])
+
+    # -- the session ----------------------------------------------------------------------------
+
+    @property
+    def id(self) -> str:
+        """The public id."""
+        return self._record.id
+
+    @property
+    def created(self) -> float:
+        """When the session began, Unix time in seconds."""
+        return self._record.created
+
+    @property
+    def owner(self) -> str | None:
+        """The user that the session belongs to."""
+        owner: str | None = self._fields.get("owner", self._record.owner)
+        return owner
+
+    @property
+    def lifetime(self) -> Lifetime | None:
+        """The lifecycle that was set for this session alone."""
+        lifetime: Lifetime | None = self._fields.get("lifetime", self._record.lifetime)
+        return lifetime
+
+    @property
+    def worth_saving(self) -> bool:
+        """Whether a session that no storage holds yet has anything in it."""
+        return bool(self._state.raw) or self.owner is not None
+
+    @property
+    def due(self) -> SessionStatus:
+        """What is to be saved now."""
+        self.notice()
+        if self.purging:
+            return SessionStatus.PURGED
+        if self.renewing:
+            return SessionStatus.RENEWED
+        if self._operations or self._fields or self._forced:
+            return SessionStatus.CHANGED
+        return SessionStatus.UNCHANGED
+
+    @property
+    def status(self) -> SessionStatus:
+        """The strongest of what happened in this request, saved already or not."""
+        return stronger(self.due, self._outcome)
+
+    def force(self) -> None:
+        """Count as changed, whatever was done."""
+        self._forced = True
+        self._forces += 1
+        self._touch()
+
+    def set_field(self, name: str, value: Any) -> None:
+        """Set the ``owner`` or the ``lifetime``."""
+        self._fields[name] = value
+        self._touch()
+
+    def renew(self) -> None:
+        """Ask for a new session key."""
+        if not self.renewing:
+            self._id_before = self.id
+        self.renewing = True
+        self._renewals += 1
+        self._record = dataclasses.replace(self._record, id=new_id())
+        self._touch()
+
+    def cancel_renewal(self) -> None:
+        """It cannot be: the session goes on as it was."""
+        if self.renewing:
+            self.renewing = False
+            self._record = dataclasses.replace(self._record, id=self._id_before)
+
+    def purge(self) -> None:
+        """End the session; what is done from here on is done to a fresh one."""
+        fresh = SessionRecord(created=self._clock(), cookie=self._record.cookie)
+        self._start(fresh, stored=self.stored)
+        self.purging = True
+        self._purges += 1
+        self._touch()
+
+    # -- saved, or to be done again -------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot:
+        """The record as this request would have it, and what it did to get there."""
+        self.notice()
+        state = EncodedState(dict(self._state.raw))
+        return Snapshot(
+            dataclasses.replace(self._record, state=state, **self._fields),
+            self._operations.copy(),
+            dict(self._fields),
+            self._forces,
+            self._renewals,
+            self._purges,
+        )
+
+    def settle(self, saved: Snapshot, record: SessionRecord) -> None:
+        """The storage has ``record`` now, which is what ``saved`` asked for.
+
+        What was done while it was being saved is still to be saved; values that were handed out
+        stay watched.
+        """
+        self._outcome = self.status
+        self.stored = True
+        if self._purges != saved.purges:
+            return  # purged since: nothing of what was saved concerns the fresh session
+        self.purging = False
+        if self._renewals != saved.renewals:
+            record = dataclasses.replace(record, id=self._record.id)
+        else:
+            self.renewing = False
+        self._record = record
+        self._forced = self._forced and self._forces != saved.forces
+        self._operations.forget(saved.operations)
+        for name, done in saved.fields.items():
+            if self._fields[name] == done:
+                del self._fields[name]
+
+    def ended(self) -> None:
+        """The storage has let go of what `purge` ended; nothing of the fresh session is saved."""
+        self._outcome = SessionStatus.PURGED
+        self.purging = self.stored = False
+
+    def reset(self, record: SessionRecord) -> None:
+        """Start over from ``record``, as a storage holds it: what was not saved is forgotten."""
+        self._start(record, stored=True)
+
+    def rebase(self, latest: SessionRecord) -> None:
+        """Do this request's own operations again, on the ``latest`` record.
+
+        :raises Exception: whatever a function given to `update` raises; nothing is changed then.
+        """
+        self.notice()
+        later = WatchedState(EncodedState.of(latest.state).raw)
+        self._operations.apply(later)
+        self._record = dataclasses.replace(latest, id=self.id) if self.renewing else latest
+        before, self._state.raw = self._state.raw, later.raw
+        self._state.unwatch_changed(before)
+
+    def _touch(self) -> None:
+        if self.on_change is not None:
+            self.on_change()

@@ -1,0 +1,92 @@
+"""Everything that can go wrong, in one tree.
+
+::
+
+    SessionError
+    ├── StorageError
+    │   ├── StorageUnavailable      the backend is down, too slow, or refuses to work
+    │   ├── SessionConflict         the record changed since it was loaded
+    │   ├── SessionGone             the session was ended since it was loaded
+    │   ├── DeserializationError    a stored record that cannot be read
+    │   └── SerializationError      a record that the backend cannot take
+    ├── SessionValueError           (also TypeError) a value that is no JSON, or not its key's type
+    ├── CookieTooLarge              the sealed cookie is over what browsers keep
+    └── InvalidSessionKey           (also ValueError) a session key that no cookie can carry
+
+An unknown, expired, forged or malformed session key is none of these: it is no session, and the
+visitor gets a fresh one. Wrong configuration is a ValueError or TypeError where it is written.
+No message holds a session key, a cookie's value, a secret key or a value of the session state.
+"""
+
+from __future__ import annotations
+
+__all__ = (
+    "CookieTooLarge",
+    "DeserializationError",
+    "InvalidSessionKey",
+    "SerializationError",
+    "SessionConflict",
+    "SessionError",
+    "SessionGone",
+    "SessionValueError",
+    "StorageError",
+    "StorageUnavailable",
+)
+
+
+class SessionError(Exception):
+    """The root of the tree: catch this to catch every failure of a session."""
+
+
+class StorageError(SessionError):
+    """A storage could not do what it was asked."""
+
+
+class StorageUnavailable(StorageError):
+    """The backend did not answer, or not in time; ``__cause__`` is its client's own exception."""
+
+
+class SessionConflict(StorageError):
+    """The record is no longer the one that was loaded: another request has written it."""
+
+
+class SessionGone(StorageError):
+    """There is no record any more: the session was ended, or has expired, since it was loaded."""
+
+
+class DeserializationError(StorageError):
+    """A stored record is garbage, of a newer version, or belongs to another session key.
+
+    ``revision`` is what the storage needs to replace that very record; None where it has none.
+    """
+
+    def __init__(self, message: str, *, revision: object = None) -> None:
+        super().__init__(message)
+        self.revision = revision
+
+
+class SerializationError(StorageError):
+    """The backend cannot take this record; nothing was written, the old record stands."""
+
+
+class SessionValueError(SessionError, TypeError):
+    """A value that is not JSON, or not of the type that its `StateKey` names."""
+
+
+class CookieTooLarge(SessionError):
+    """The session cookie would be over 4096 bytes, which browsers drop without a word.
+
+    ``size`` and ``limit`` are in bytes, name and value together (RFC 6265 §6.1).
+    """
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(
+            f"the session cookie takes {size} bytes of at most {limit} (name + value): "
+            "keep less in the session, or use a storage that keeps the state on the server"
+        )
+        self.size = size
+        self.limit = limit
+
+
+class InvalidSessionKey(SessionError, ValueError):
+    """A storage answered a session key that a cookie cannot carry as it is."""

@@ -1,0 +1,42 @@
+"""What one `setup` decided, shared by all its visits."""
+
+from __future__ import annotations
+
+from .config import CookieConfig, Lifecycle
+from .sockets import Sockets
+from .storage.interface import AbstractStorage
+from .transport import CookieTransport
+from .turns import Commits
+
+__all__ = ("SessionHandle",)
+
+
+class SessionHandle:
+    """One kind of session of an application: `setup` returns it, `get_session` takes it.
+
+    :param storage: where the records live.
+    :param transport: how session keys travel.
+    :param cookie: the session cookie's name and attributes.
+    :param lifecycle: how long sessions live that have no lifecycle of their own.
+    """
+
+    def __init__(
+        self,
+        storage: AbstractStorage,
+        transport: CookieTransport,
+        *,
+        cookie: CookieConfig,
+        lifecycle: Lifecycle,
+    ) -> None:
+        self.storage = storage
+        self.transport = transport
+        self.cookie = cookie
+        self.lifecycle = lifecycle
+        self.conflict_timeout = 5.0
+        """Seconds for which a write does its operations again when other requests of the same
+        session keep writing first; after that, the `SessionConflict` is raised."""
+        self.sockets = Sockets()
+        self.commits = Commits()
+
+    def __repr__(self) -> str:
+        return f"<SessionHandle {self.cookie.name!r} in {type(self.storage).__name__}>"

@@ -1,0 +1,129 @@
+"""The rules, pure: what a status and a lifecycle mean for the storage and for the cookie."""
+
+from __future__ import annotations
+
+import enum
+from datetime import timedelta
+from typing import NamedTuple
+
+from .config import Lifecycle, PersistentSession, TtlExtensionPolicy
+from .status import SessionStatus
+
+__all__ = (
+    "CookieStep",
+    "Plan",
+    "StorageStep",
+    "deadline",
+    "max_age",
+    "plan",
+    "plan_after_headers",
+    "refreshes_always",
+    "ttl_left",
+)
+
+
+class StorageStep(enum.Enum):
+    """One thing for the storage to do."""
+
+    SAVE = "save"
+    UPDATE = "update"
+    UPDATE_TTL = "update_ttl"
+    RENEW = "save under a new key, then delete the old"
+    DELETE = "delete"
+
+
+class CookieStep(enum.Enum):
+    """What the response says of the session cookie."""
+
+    KEEP = "nothing"
+    SET = "set"
+    ERASE = "erase"
+
+
+class Plan(NamedTuple):
+    """What is to be done at a commit: storage steps in their order, then the cookie."""
+
+    storage: tuple[StorageStep, ...]
+    cookie: CookieStep
+
+
+_NOTHING = Plan((), CookieStep.KEEP)
+_BEGIN = Plan((StorageStep.SAVE,), CookieStep.SET)
+_STORED = {
+    SessionStatus.UNCHANGED: _NOTHING,
+    SessionStatus.CHANGED: Plan((StorageStep.UPDATE,), CookieStep.SET),
+    SessionStatus.RENEWED: Plan((StorageStep.RENEW,), CookieStep.SET),
+}
+
+
+def plan(
+    status: SessionStatus, *, stored: bool, worth_saving: bool, refresh: Lifecycle | None
+) -> Plan:
+    """What a commit does.
+
+    :param status: what there is to be saved.
+    :param stored: whether the storage has a record.
+    :param worth_saving: whether there is anything in the session.
+    :param refresh: the session's lifecycle, if its TTL is to start anew although nothing changed.
+    """
+    if not stored:
+        return _BEGIN if worth_saving else _NOTHING
+    if status is SessionStatus.PURGED:
+        if worth_saving:
+            return Plan((StorageStep.DELETE, StorageStep.SAVE), CookieStep.SET)
+        return Plan((StorageStep.DELETE,), CookieStep.ERASE)
+    if status is SessionStatus.UNCHANGED and refresh is not None:
+        persistent = isinstance(refresh, PersistentSession)
+        return Plan((StorageStep.UPDATE_TTL,), CookieStep.SET if persistent else CookieStep.KEEP)
+    return _STORED[status]
+
+
+def plan_after_headers(todo: Plan, *, server_side: bool) -> tuple[Plan, str | None]:
+    """What of a plan can be done without a cookie, and why the rest cannot.
+
+    :param server_side: whether the storage keeps records on the server.
+    """
+    steps = todo.storage
+    if steps in ((), (StorageStep.UPDATE_TTL,)):
+        return _NOTHING, None
+    if not server_side:
+        return _NOTHING, (
+            "it changed after the headers were sent, and its storage keeps everything in the "
+            "cookie; change it before the response is prepared, or use a storage on the server"
+        )
+    if StorageStep.SAVE in steps:
+        rest = tuple(step for step in steps if step is StorageStep.DELETE)
+        return Plan(rest, CookieStep.KEEP), (
+            "it began after the headers were sent, so the client cannot get its key; write to it "
+            "before the response is prepared"
+        )
+    if StorageStep.RENEW in steps:
+        return Plan((StorageStep.UPDATE,), CookieStep.KEEP), (
+            "it was renewed after the headers were sent, so the client cannot get the new key, and "
+            "the old one goes on; call renew() before the response is prepared"
+        )
+    return Plan(steps, CookieStep.KEEP), None
+
+
+def refreshes_always(lifecycle: Lifecycle) -> bool:
+    """Whether the TTL starts anew at every request."""
+    return lifecycle.ttl_extension_policy is TtlExtensionPolicy.ON_EVERY_REQUEST
+
+
+def deadline(lifecycle: Lifecycle, created: float) -> float | None:
+    """When a session ends, however active it is (ASVS 7.3.2); Unix time in seconds."""
+    longest = lifecycle.max_lifetime
+    return None if longest is None else created + longest.total_seconds()
+
+
+def ttl_left(lifecycle: Lifecycle, end: float | None, now: float) -> timedelta:
+    """The idle TTL, cut off at the deadline."""
+    if end is None:
+        return lifecycle.ttl
+    return min(lifecycle.ttl, timedelta(seconds=max(end - now, 0.001)))
+
+
+def max_age(lifecycle: Lifecycle, ttl: timedelta) -> int | None:
+    """The cookie's Max-Age in seconds; None: it ends with the browser."""
+    # Never 0, which would erase the cookie.
+    return max(int(ttl.total_seconds()), 1) if isinstance(lifecycle, PersistentSession) else None

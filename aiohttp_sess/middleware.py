@@ -1,0 +1,192 @@
+"""The wiring into aiohttp: `setup`, `get_session`, `new_session`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from .config import BrowserSession, CookieConfig, Lifecycle, PersistentSession
+from .handle import SessionHandle
+from .secret import SecretKey, secret_keys
+from .session import Session
+from .storage.interface import AbstractStorage
+from .transport import CookieTransport
+from .visit import Visit
+
+__all__ = ("get_session", "handles_of", "new_session", "setup")
+
+_Visits = dict[SessionHandle | None, Visit]
+# The visits of a request by their handles; under None the one that get_session() takes by default.
+_VISITS = web.RequestKey("aiohttp_sess_visits", _Visits)
+_HANDLES = web.AppKey("aiohttp_sess_handles", list[SessionHandle])
+# How many running applications use a storage: nested ones may share it, and the last one closes it.
+_RUNNING: Counter[int] = Counter()  # by their id()
+
+
+def setup(
+    app: web.Application,
+    storage: AbstractStorage,
+    *,
+    secret_key: SecretKey | bytes | str | Sequence[SecretKey | bytes | str] | None = None,
+    cookie: CookieConfig | None = None,
+    lifecycle: Lifecycle | None = None,
+) -> SessionHandle:
+    """Give every request of ``app`` a session, and answer the handle to it.
+
+    Call it before the application starts, and outside of (that is, before) middlewares that use the
+    session. A second call with another cookie name adds a second kind of session.
+
+    :param storage: where session records live. What it opened itself is closed when the application
+        is cleaned up, after the last save.
+    :param secret_key: seals the session key: at least 32 bytes, or a list of keys, newest first
+        (the first seals, all unseal). `CookieStorage` needs one.
+    :param cookie: the session cookie's name and attributes; default ``CookieConfig()``.
+    :param lifecycle: how long sessions live; default ``BrowserSession()``.
+    :raises ValueError: for a short or missing key, or a cookie name that is taken.
+    :raises TypeError: for an argument of the wrong type.
+    :raises RuntimeError: where the application is frozen already.
+    """
+    cookie = CookieConfig() if cookie is None else cookie
+    lifecycle = BrowserSession() if lifecycle is None else lifecycle
+    _check_types(app, storage, cookie, lifecycle)
+    keys = secret_keys(secret_key)
+    if not keys and not storage.server_side:
+        raise ValueError(
+            f"{type(storage).__name__} keeps the session in the client's hands: pass a secret_key "
+            "(make one with `python -m aiohttp_sess generate-key`)"
+        )
+    if not keys and cookie.content_security is not None:
+        raise ValueError("content_security asks for a seal: pass a secret_key")
+    if app.frozen or app.pre_frozen:
+        raise RuntimeError(
+            "the application is frozen: call aiohttp_sess.setup() before it starts, and before it "
+            "is added to another as a sub-application"
+        )
+    handles = app.get(_HANDLES)
+    if handles is None:
+        handles = app[_HANDLES] = []
+        app.cleanup_ctx.append(_close_storages)
+    if any(handle.cookie.name == cookie.name for handle in handles):
+        raise ValueError(
+            f"this application has a session with the cookie {cookie.name!r} already: give the "
+            "second one another cookie name"
+        )
+    handle = SessionHandle(
+        storage, CookieTransport(cookie, keys), cookie=cookie, lifecycle=lifecycle
+    )
+    app.middlewares.append(_middleware(handle, is_default=not handles))
+    app.on_response_prepare.append(_signal(handle))
+    handles.append(handle)
+    return handle
+
+
+async def get_session(request: web.Request, handle: SessionHandle | None = None) -> Session:
+    """The session of a request. The storage is asked here, the first time, and not before.
+
+    :param handle: which kind of session, where an application has several; by default its first.
+    :raises RuntimeError: where `setup` was not called for the application.
+    :raises StorageUnavailable: where the storage is.
+    """
+    visits: _Visits | None = request.get(_VISITS)
+    visit = None if visits is None else visits.get(handle)
+    if visit is None:
+        raise RuntimeError(
+            "this request has no such session: call aiohttp_sess.setup(app, storage) when the "
+            "application is built, before any middleware that uses the session"
+        )
+    return await visit.session()
+
+
+async def new_session(request: web.Request, handle: SessionHandle | None = None) -> Session:
+    """The session of a request, purged: a fresh one begins with what is written to it now."""
+    session = await get_session(request, handle)
+    session.purge()
+    return session
+
+
+def handles_of(app: web.Application) -> list[SessionHandle]:
+    """The handles of an application, in the order of their `setup`."""
+    return app.get(_HANDLES, [])
+
+
+def _check_types(
+    app: web.Application, storage: AbstractStorage, cookie: CookieConfig, lifecycle: Lifecycle
+) -> None:
+    for name, value, kind, wanted in (
+        ("app", app, web.Application, "an aiohttp.web.Application"),
+        ("storage", storage, AbstractStorage, "an AbstractStorage, say MemoryStorage()"),
+        ("cookie", cookie, CookieConfig, "a CookieConfig"),
+        (
+            "lifecycle",
+            lifecycle,
+            BrowserSession | PersistentSession,
+            "a BrowserSession or a PersistentSession",
+        ),
+    ):
+        if not isinstance(value, kind):
+            raise TypeError(f"{name} must be {wanted}, not {type(value).__name__}")
+
+
+def _middleware(handle: SessionHandle, *, is_default: bool) -> Middleware:
+    name = handle.cookie.name
+
+    @web.middleware
+    async def session_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        visits = request.get(_VISITS)
+        if visits is None:
+            visits = request[_VISITS] = {}
+        elif any(other and other is not handle and other.cookie.name == name for other in visits):
+            raise RuntimeError(
+                f"two nested applications have a session with the cookie {name!r}: "
+                "call setup() for the outer one only, or give the inner one another cookie name"
+            )
+        visit = visits[handle] = Visit(handle, request)
+        outer = visits.get(None)
+        if is_default or outer is None:
+            visits[None] = visit
+        try:
+            response = await handler(request)
+        except web.HTTPException:
+            await visit.finish()
+            raise
+        except BaseException:
+            visit.abandon()
+            raise
+        finally:
+            if outer is not None:
+                visits[None] = outer
+        await visit.finish()
+        return response
+
+    return session_middleware
+
+
+def _signal(
+    handle: SessionHandle,
+) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+    async def mark_response(request: web.Request, response: web.StreamResponse) -> None:
+        visits = request.get(_VISITS)
+        if visits is not None and handle in visits:
+            await visits[handle].prepare(response)
+
+    return mark_response
+
+
+async def _close_storages(app: web.Application) -> AsyncIterator[None]:
+    handles = app[_HANDLES]
+    storages = {id(handle.storage): handle.storage for handle in handles}.values()
+    for storage in storages:
+        _RUNNING[id(storage)] += 1
+    yield
+    for handle in handles:
+        await handle.commits.drain()
+    async with AsyncExitStack() as closing:  # all of them, also where one of them fails
+        for storage in storages:
+            _RUNNING[id(storage)] -= 1
+            if not _RUNNING[id(storage)]:
+                del _RUNNING[id(storage)]
+                closing.push_async_callback(storage.close)

@@ -1,0 +1,134 @@
+"""What a request did to the state, by name, so that it can be done again on a later one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import msgspec
+
+from .record import SessionRecord
+from .values import check_name
+from .watched import Key, WatchedState, encode_for, split
+
+__all__ = ("Operations", "Snapshot", "Update")
+
+
+class Update(NamedTuple):
+    """Replace a value by a function of it; ``default`` is empty, or holds what to set where there
+    is no value.
+    """
+
+    key: Key
+    function: Callable[[Any], Any]
+    default: tuple[Any, ...]
+
+    def apply(self, state: WatchedState) -> bool:
+        """Call the function on the value that ``state`` has; False where there is none."""
+        name, typed = split(self.key)
+        try:
+            before = state.decode(self.key)
+        except KeyError:
+            if not self.default:
+                return False
+            (value,) = self.default
+        else:
+            value = self.function(before)
+        raw = encode_for((check_name(name), typed), value)
+        state.put(self.key, raw)
+        return True
+
+
+class Assignment:
+    """Put an encoded value in place, or None for nothing; each is an object of its own."""
+
+    __slots__ = ("name", "raw")
+
+    def __init__(self, name: str, raw: msgspec.Raw | None) -> None:
+        self.name = name
+        self.raw = raw
+
+    def apply(self, state: WatchedState) -> None:
+        """Set the value, or delete it."""
+        if self.raw is None:
+            state.raw.pop(self.name, None)
+        else:
+            state.raw[self.name] = self.raw
+
+
+class Operations:
+    """What was done to each name, in order.
+
+    Operations on different names are independent, and of those on one name an assignment outdoes
+    all before it, so this is never longer than the number of names and of updates.
+    """
+
+    __slots__ = ("_by_name", "_clears", "cleared")
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, list[Assignment | Update]] = {}
+        self._clears = 0  # how often, to tell one clear from the next
+        self.cleared = False
+
+    def __bool__(self) -> bool:
+        return self.cleared or bool(self._by_name)
+
+    def set(self, name: str, raw: msgspec.Raw) -> None:
+        """The value of ``name`` was assigned, or changed in place."""
+        self._by_name[name] = [Assignment(name, raw)]
+
+    def delete(self, name: str) -> None:
+        """``name`` was deleted."""
+        self._by_name[name] = [Assignment(name, None)]
+
+    def update(self, name: str, update: Update) -> None:
+        """The value of ``name`` was computed from what was there."""
+        self._by_name.setdefault(name, []).append(update)
+
+    def clear(self) -> None:
+        """Every name was deleted."""
+        self._by_name.clear()
+        self._clears += 1
+        self.cleared = True
+
+    def copy(self) -> Operations:
+        """These operations, whatever is added later."""
+        copy = Operations()
+        copy._by_name = {name: list(deeds) for name, deeds in self._by_name.items()}
+        copy._clears = self._clears
+        copy.cleared = self.cleared
+        return copy
+
+    def forget(self, done: Operations) -> None:
+        """Take away what has been ``done``: an earlier copy of these."""
+        if self._clears != done._clears:
+            return  # cleared since: all that is here came after that
+        self.cleared = False
+        for name, deeds in done._by_name.items():
+            now = self._by_name[name]
+            if now[0] is deeds[0]:  # else assigned since
+                del now[: len(deeds)]
+                if not now:
+                    del self._by_name[name]
+
+    def apply(self, state: WatchedState) -> None:
+        """Do everything again, on ``state``.
+
+        :raises Exception: whatever the function of an update raises.
+        """
+        if self.cleared:
+            state.raw.clear()
+        for deeds in self._by_name.values():
+            for deed in deeds:
+                deed.apply(state)
+
+
+class Snapshot(NamedTuple):
+    """What there is to save at one moment: see `aiohttp_sess.changes.Changes.settle`."""
+
+    record: SessionRecord
+    operations: Operations
+    fields: dict[str, Any]
+    forces: int
+    renewals: int
+    purges: int

@@ -1,0 +1,113 @@
+"""WebSockets that are tied to a session: closed with code 1008 when it ends (ASVS 4.4.3).
+
+A session that ends in this process closes its sockets at once. One that ends elsewhere, or expires,
+is noticed when the socket's watcher looks at the storage: once in every ``check_every`` seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple, Protocol
+
+from .errors import StorageError
+
+__all__ = ("Alive", "Binding", "Socket", "Sockets")
+
+logger = logging.getLogger("aiohttp_sess")
+
+# Whether the session is still there; True as argument lets its idle TTL start anew.
+Alive = Callable[[bool], Awaitable[bool]]
+
+_POLICY_VIOLATION = 1008  # RFC 6455 §7.4.1
+
+
+class Socket(Protocol):
+    """What is asked of a websocket: `aiohttp.web.WebSocketResponse` has it."""
+
+    async def close(self, *, code: int = ..., message: bytes = ...) -> bool: ...
+
+
+class Binding:
+    """A websocket that is tied to a session, from `Session.bind` to the end of its request."""
+
+    def __init__(self, socket: Socket) -> None:
+        self._socket = socket
+        self._active = False
+        self.ended = False
+        """Whether the session has ended, so that the socket was closed."""
+
+    def active(self) -> None:
+        """Count as activity of the session: the next check lets its idle TTL start anew.
+
+        Call it for each message that is a sign of the user, and not for those of a timer.
+        """
+        self._active = True
+
+    async def watch(self, alive: Alive, check_every: float) -> None:
+        """Look for the session every ``check_every`` seconds, until it is not there."""
+        while True:
+            await asyncio.sleep(check_every)
+            active, self._active = self._active, False
+            try:
+                if await alive(active):
+                    continue
+            except StorageError as error:
+                # A storage that is down says nothing of the session: ask again.
+                self._active = active
+                logger.warning("a websocket's session could not be looked at: %s", error)
+                continue
+            await self.close()
+            return
+
+    async def close(self) -> None:
+        """The session has ended: close the socket."""
+        if not self.ended:
+            self.ended = True
+            await self._socket.close(code=_POLICY_VIOLATION, message=b"session ended")
+
+
+class _Bound(NamedTuple):
+    session_id: str
+    binding: Binding
+    watcher: asyncio.Task[None]
+
+
+class Sockets:
+    """The bound websockets of this process."""
+
+    def __init__(self) -> None:
+        self._by_request: dict[object, list[_Bound]] = {}
+        self._by_session: dict[str, list[_Bound]] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return sum(map(len, self._by_request.values()))
+
+    def bind(
+        self, request: object, socket: Socket, session_id: str, alive: Alive, check_every: float
+    ) -> Binding:
+        """Tie a socket to a session, until ``request`` lets it go."""
+        binding = Binding(socket)
+        bound = _Bound(session_id, binding, asyncio.create_task(binding.watch(alive, check_every)))
+        self._by_request.setdefault(request, []).append(bound)
+        self._by_session.setdefault(session_id, []).append(bound)
+        return binding
+
+    def release(self, request: object) -> None:
+        """A request is over: let go of its sockets."""
+        for bound in self._by_request.pop(request, ()):
+            bound.watcher.cancel()
+            others = self._by_session[bound.session_id]
+            others.remove(bound)
+            if not others:
+                del self._by_session[bound.session_id]
+
+    def end(self, session_id: str) -> None:
+        """A session has ended: close its sockets, without waiting for what their clients say."""
+        for bound in self._by_session.get(session_id, ()):
+            task = asyncio.create_task(bound.binding.close())
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)

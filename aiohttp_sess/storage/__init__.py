@@ -1,0 +1,21 @@
+"""Storages: where session records live.
+
+`RedisStorage` and `MemcachedStorage` have modules of their own (`aiohttp_sess.storage.redis`,
+`aiohttp_sess.storage.memcached`), so that importing this package needs neither client.
+"""
+
+from .cookie import CookieStorage
+from .interface import AbstractStorage, SessionKey, StoredRecord
+from .keyed import Entry, KeyedStorage, Version
+from .memory import MemoryStorage
+
+__all__ = (
+    "AbstractStorage",
+    "CookieStorage",
+    "Entry",
+    "KeyedStorage",
+    "MemoryStorage",
+    "SessionKey",
+    "StoredRecord",
+    "Version",
+)

@@ -1,0 +1,129 @@
+"""The contract between the middleware and a storage: records in, records out, nothing of HTTP.
+
+What is *not* an error: an unknown, expired, ended, malformed or hostile session key. `load` and
+`update_ttl` answer None to it, `delete` False. Exceptions are for a backend that is down
+(`StorageUnavailable`, chaining the client's own), for a record that changed or went meanwhile
+(`SessionConflict`, `SessionGone`) and for one that cannot be read or written.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from datetime import timedelta
+from typing import ClassVar, NamedTuple
+
+from ..errors import InvalidSessionKey
+from ..record import SessionRecord
+
+__all__ = ("AbstractStorage", "SessionKey", "StoredRecord")
+
+
+class SessionKey:
+    """What ties a client to its record: whoever has it has the session. Its repr masks it.
+
+    :param value: the key as text, not empty.
+    :raises InvalidSessionKey: for anything else.
+    """
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: str) -> None:
+        if not isinstance(value, str) or not value:
+            raise InvalidSessionKey("a session key is a non-empty str")
+        self.value = value
+
+    @classmethod
+    def generate(cls) -> SessionKey:
+        """256 random bits as 43 characters of base64url (ASVS 7.2.3 asks for 128)."""
+        return cls(secrets.token_urlsafe(32))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, SessionKey):
+            return NotImplemented
+        mine, its = (key.value.encode(errors="surrogatepass") for key in (self, other))
+        return hmac.compare_digest(mine, its)
+
+    def __hash__(self) -> int:
+        return hash(self.value)
+
+    def __repr__(self) -> str:
+        return "SessionKey(***)"
+
+
+class StoredRecord(NamedTuple):
+    """A record, the key it is under, and which writing of it this is.
+
+    ``revision`` is the storage's own: it is only ever handed back to it.
+    """
+
+    key: SessionKey
+    record: SessionRecord
+    revision: object
+
+
+class AbstractStorage(ABC):
+    """Where session records live. Subclass `KeyedStorage` instead where keys map to bytes.
+
+    Two promises that every implementation keeps: `save` never overwrites and the other methods
+    never bring back a record that is gone; and a call that is cancelled leaves no connection behind
+    whose next reply belongs to another call.
+    """
+
+    server_side: ClassVar[bool] = True
+    """Whether records live on the server, so that a session can be ended and its key stays the same
+    from save to save. False: the session key is the record itself, and must be sealed; its methods
+    must not wait for anything, since they are not protected from cancellation."""
+
+    clock: Callable[[], float] = staticmethod(time.time)
+    """The time now, Unix time in seconds. Tests set it to a fake clock."""
+
+    @abstractmethod
+    async def load(self, key: SessionKey, *, ttl: timedelta | None = None) -> StoredRecord | None:
+        """The record under ``key``, or None where there is none.
+
+        :param ttl: let its idle lifetime start anew with this, in the same round trip if the
+            backend can. A storage that keeps that time in the key answers a new key.
+        :raises DeserializationError: for a record that cannot be read; its ``revision`` is what
+            `update` takes to replace it.
+        """
+
+    @abstractmethod
+    async def save(self, record: SessionRecord, ttl: timedelta) -> StoredRecord:
+        """Keep a new record, under a new key that nobody else has. Never overwrites.
+
+        :raises SerializationError: for a record that the backend cannot take.
+        """
+
+    @abstractmethod
+    async def update(
+        self, key: SessionKey, record: SessionRecord, ttl: timedelta, *, revision: object
+    ) -> StoredRecord:
+        """Replace the record under ``key``, if it is still the one that ``revision`` names.
+
+        :raises SessionConflict: where it was replaced meanwhile.
+        :raises SessionGone: where it is gone; it is not brought back.
+        :raises SerializationError: for a record that the backend cannot take.
+        """
+
+    @abstractmethod
+    async def update_ttl(self, key: SessionKey, ttl: timedelta) -> SessionKey | None:
+        """Let the idle lifetime start anew, and answer the key the record is under from now on.
+
+        None where there is no record; it is not brought back.
+        """
+
+    @abstractmethod
+    async def delete(self, key: SessionKey, *, revision: object = None) -> bool:
+        """End the session under ``key``; False where there was none.
+
+        :param revision: end it only if it is still this one.
+        :raises SessionConflict: where it was replaced meanwhile.
+        """
+
+    async def close(self) -> None:
+        """Let go of what the storage opened itself; a client that it was given stays open."""
+        return

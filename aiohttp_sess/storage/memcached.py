@@ -1,0 +1,247 @@
+"""The storage in memcached: one key a session, one round trip an operation."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import re
+import time
+from asyncio import LimitOverrunError, StreamReader
+from collections.abc import Callable
+from typing import Any, NamedTuple, Self
+
+from ..errors import SerializationError, StorageUnavailable
+from .keyed import STAMP_LENGTH, Entry, KeyedStorage, Version
+
+try:
+    from aiomcache import Client, ClientException, FlagClient
+    from aiomcache.client import acquire
+    from aiomcache.pool import Connection
+except ImportError as error:
+    raise ImportError(
+        'MemcachedStorage needs aiomcache: pip install "aiohttp-sess[memcached]"', name=error.name
+    ) from error
+
+__all__ = ("MemcachedStorage",)
+
+_MONTH = 30 * 24 * 60 * 60  # seconds; memcached takes more than this for a Unix time
+_LAST_SECOND = 2**31 - 1  # memcached reads times as 32 bits
+_AT_ONCE = -1  # the exptime of what is gone the moment it is written
+
+_VALUE = re.compile(rb"VALUE (\S+) \d+ (\d+) (\d+)")
+_TOO_LARGE = b"SERVER_ERROR object too large for cache"
+_STATUSES = frozenset(
+    [b"STORED", b"NOT_STORED", b"EXISTS", b"NOT_FOUND", b"TOUCHED", b"DELETED", b"END", _TOO_LARGE]
+)
+
+
+class MemcachedStorage(KeyedStorage):
+    """Keeps records in memcached.
+
+    :param client: an ``aiomcache.Client``. It stays yours: the storage never closes it. Let nothing
+        else use it, as aiomcache's own commands hand their reply to the next when they are
+        cancelled.
+    :param pool_size: how many commands run at once: what the client was given as ``pool_size``, or
+        as ``pool_minsize`` if that is less, since it does not open more. By default aiomcache's
+        own default.
+    :param key_prefix: what the names of its entries begin with.
+    :param timeout: seconds within which memcached must answer, waiting for a connection included.
+    :param clock: the time now, Unix time in seconds; the TTL of an entry goes by the server's own.
+
+    Limitations:
+
+    - memcached is a cache. When its memory is full it evicts what nobody asked for lately, which
+      ends those sessions early, and a restart ends them all.
+    - Its TTLs are whole seconds, of which the current one counts as the first. They are rounded
+      up, so an idle session may end up to a second early, or late.
+    - A record takes at most 1 MiB, or what the server's option ``-I`` says: a larger one is a
+      `SerializationError`.
+    """
+
+    def __init__(
+        self,
+        client: FlagClient[Any],
+        *,
+        pool_size: int = 2,
+        key_prefix: str = "session:",
+        timeout: float = 5.0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__(key_prefix=key_prefix, clock=clock)
+        if not isinstance(client, FlagClient):
+            raise TypeError(f"client must be an aiomcache.Client, not {type(client).__name__}")
+        if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
+            raise TypeError(f"timeout must be seconds, not {type(timeout).__name__}")
+        if not 0 < timeout < math.inf:
+            raise ValueError(f"timeout must be a positive number of seconds, not {timeout}")
+        _check_int("pool_size", pool_size, at_most=None)
+        self.timeout = timeout
+        self._client = client
+        self._owns_client = False
+        # Those who wait inside aiomcache's pool wait in vain when the connections in use are
+        # closed instead of given back, so nobody goes in who would have to wait.
+        self._free = asyncio.Semaphore(pool_size)
+
+    @classmethod
+    def connect(
+        cls,
+        host: str,
+        port: int = 11211,
+        *,
+        pool_size: int = 32,
+        key_prefix: str = "session:",
+        timeout: float = 5.0,
+        clock: Callable[[], float] = time.time,
+    ) -> Self:
+        """A storage with a client of its own, which `close` closes.
+
+        :param pool_size: how many connections it has; the first command opens them all. Requests
+            wait while all are in use.
+        """
+        if not isinstance(host, str):
+            raise TypeError(f"host must be a str, not {type(host).__name__}")
+        if not host:
+            raise ValueError("host must be a host name or an IP address, not empty")
+        _check_int("port", port, at_most=65535)
+        client = Client(host, port, pool_size=pool_size)
+        storage = cls(
+            client, pool_size=pool_size, key_prefix=key_prefix, timeout=timeout, clock=clock
+        )
+        storage._owns_client = True
+        return storage
+
+    async def read(self, name: str, ttl: float | None) -> Entry | None:
+        key = name.encode()
+        request, replies = b"gets %b\r\n" % key, 1
+        if ttl is not None:
+            # In one packet: one round trip.
+            request, replies = b"%btouch %b %d\r\n" % (request, key, _exptime(ttl)), 2
+        found = (await self._ask(key, request, replies))[0]
+        return None if found.token is None else Entry(found.value, found.token)
+
+    async def add(self, name: str, value: bytes, ttl: float) -> bool:
+        return await self._store(b"add", name, value, _exptime(ttl))
+
+    async def replace(self, name: str, value: bytes, ttl: float, version: Version) -> bool:
+        token = await self._token(name, version)
+        return token is not None and await self._store(b"cas", name, value, _exptime(ttl), token)
+
+    async def touch(self, name: str, ttl: float) -> bool:
+        key = name.encode()
+        (reply,) = await self._ask(key, b"touch %b %d\r\n" % (key, _exptime(ttl)))
+        return reply.status == b"TOUCHED"
+
+    async def remove(self, name: str, version: Version | None) -> bool:
+        if version is None:
+            key = name.encode()
+            (reply,) = await self._ask(key, b"delete %b\r\n" % key)
+            return reply.status == b"DELETED"
+        # There is no conditional delete, but what is written so that it expires at once is gone.
+        token = await self._token(name, version)
+        return token is not None and await self._store(b"cas", name, b"", _AT_ONCE, token)
+
+    async def close(self) -> None:
+        if self._owns_client:
+            await self._client.close()
+
+    async def _token(self, name: str, version: Version) -> int | None:
+        """The cas token of this version; None where it is not there any more."""
+        token: int | None = version.token
+        if token is None:  # we wrote it, and memcached does not tell the token of what it stores
+            entry = await self.read(name, None)
+            if entry is None or entry.value[:STAMP_LENGTH] != version.stamp:
+                return None
+            token = entry.token
+        if token == 0:
+            raise StorageUnavailable("memcached runs without cas: start it without the option -C")
+        return token
+
+    async def _store(
+        self, command: bytes, name: str, value: bytes, exptime: int, token: int | None = None
+    ) -> bool:
+        key = name.encode()
+        only_if = b"" if token is None else b" %d" % token
+        line = b"%b %b 0 %d %d%b\r\n" % (command, key, exptime, len(value), only_if)
+        (reply,) = await self._ask(key, line + value + b"\r\n")
+        if reply.status == _TOO_LARGE:
+            raise SerializationError(
+                f"the session record takes {len(value)} bytes, more than the server's limit for an "
+                "item (1 MiB, or its option -I): keep less in the session, or raise that limit"
+            )
+        return reply.status == b"STORED"
+
+    async def _ask(self, key: bytes, request: bytes, replies: int = 1) -> list[_Reply]:
+        try:
+            async with asyncio.timeout(self.timeout), self._free:
+                try:
+                    return await _exchange(self._client, key, request, replies)
+                except (ConnectionError, EOFError):
+                    # Dropped, and so are those beside it in the pool, most likely: with new ones,
+                    # once more. A write that was done already is recognised by its stamp.
+                    await self._client.close()
+                    return await _exchange(self._client, key, request, replies)
+        except TimeoutError as error:
+            raise StorageUnavailable(
+                f"memcached did not answer within {self.timeout} seconds"
+            ) from error
+        except (ClientException, EOFError, LimitOverrunError, OSError) as error:
+            raise StorageUnavailable(f"memcached is not usable: {error!r}") from error
+
+
+class _Reply(NamedTuple):
+    """A reply's first line; and where that is VALUE, what it brings."""
+
+    status: bytes
+    value: bytes = b""
+    token: int | None = None
+
+
+@acquire
+async def _exchange(
+    client: FlagClient[Any], connection: Connection, key: bytes, request: bytes, replies: int
+) -> list[_Reply]:
+    """Send commands for one key on a connection from the client's pool, and read their replies.
+
+    This is used in place of aiomcache's own commands, which (0.8.2)
+
+    - give a connection back to the pool when they are cancelled, with the reply still to come: the
+      next command reads it as its own, and so does every one after it;
+    - read on for ever when the connection is dropped, without a pause: the whole process hangs.
+    """
+    reader, writer = connection
+    try:
+        writer.write(request)
+        await writer.drain()
+        return [await _reply(reader, key) for _ in range(replies)]
+    except BaseException as error:
+        # `acquire` does this for an Exception, not for a cancellation: the pool then closes it.
+        reader.set_exception(ConnectionAbortedError(f"abandoned: {type(error).__name__}"))
+        raise
+
+
+async def _reply(reader: StreamReader, key: bytes) -> _Reply:
+    line = (await reader.readuntil(b"\r\n"))[:-2]
+    if line in _STATUSES:
+        return _Reply(line)
+    header = _VALUE.fullmatch(line)
+    if header is None or header[1] != key:
+        said = line.decode("ascii", "replace") if b"ERROR" in line[:12] else "another's reply"
+        raise ClientException(said)
+    value = await reader.readexactly(int(header[2]) + 2)
+    if await reader.readuntil(b"\r\n") != b"END\r\n":
+        raise ClientException("more than one value")
+    return _Reply(b"VALUE", value[:-2], int(header[3]))
+
+
+def _exptime(ttl: float) -> int:
+    seconds = max(1, math.ceil(ttl))
+    # By the real time: it is the server's clock that this is compared with.
+    return seconds if seconds <= _MONTH else min(int(time.time()) + seconds, _LAST_SECOND)
+
+
+def _check_int(name: str, value: int, *, at_most: int | None) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an int, not {type(value).__name__}")
+    if value < 1 or (at_most is not None and value > at_most):
+        limits = "at least 1" if at_most is None else f"from 1 to {at_most}"
+        raise ValueError(f"{name} must be {limits}, not {value}")

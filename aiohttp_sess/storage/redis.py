@@ -1,0 +1,200 @@
+"""The storage in Redis: one key a session, one round trip an operation."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import math
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import Any, Self
+
+from ..errors import StorageUnavailable
+from .keyed import STAMP_LENGTH, Entry, KeyedStorage, Version
+
+try:
+    import redis
+    from redis.asyncio import ConnectionPool, Redis, RedisCluster
+    from redis.asyncio.connection import parse_url
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
+    from redis.exceptions import NoScriptError, RedisClusterException, RedisError
+except ImportError as error:
+    raise ImportError(
+        'RedisStorage needs redis-py: pip install "aiohttp-sess[redis]"', name=error.name
+    ) from error
+
+__all__ = ("RedisStorage",)
+
+# A missing key has no first bytes, and no stamp is empty: what is gone never matches.
+_UNLESS_SAME = f"if redis.call('GETRANGE', KEYS[1], 0, {STAMP_LENGTH - 1}) ~= ARGV[1]"
+_REPLACE = (
+    f"{_UNLESS_SAME} then return 0 end redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) return 1"
+)
+_REMOVE = f"{_UNLESS_SAME} then return 0 end return redis.call('DEL', KEYS[1])"
+_SHA1 = {script: hashlib.sha1(script.encode()).hexdigest() for script in (_REPLACE, _REMOVE)}
+
+_MAX_CONNECTIONS = 50
+_NEEDED = ("delete", "eval", "evalsha", "get", "get_encoder", "getex", "pexpire", "set")
+
+
+class RedisStorage(KeyedStorage):
+    """Keeps records in Redis 6.2 or newer, or in a server that speaks its language.
+
+    :param client: of ``redis.asyncio``: a single Redis, a Sentinel's ``master_for``, a cluster. It
+        stays yours: the storage never closes it. When to try again after a dropped connection is
+        up to it, and so is what happens when its connections are all in use: the default pool
+        raises, which is a `StorageUnavailable`; a ``BlockingConnectionPool`` waits.
+    :param key_prefix: what the names of its keys begin with.
+    :param timeout: seconds that an operation may take, waiting for a connection included.
+    :param clock: the time now, Unix time in seconds; the TTL of a key goes by the server's own.
+
+    Limitations:
+
+    - Under an eviction policy, Redis at its ``maxmemory`` ends sessions early, ``volatile-*``
+      included, as they all have a TTL. Under ``noeviction`` it refuses to write instead, which is a
+      `StorageUnavailable`.
+    - Replicas follow a moment later. A failover in that moment takes the last writes back: a
+      session that just began is gone, and one that just ended is there again, until its TTL is
+      over. Reading from replicas does the same all the time: do not.
+    - A restart keeps what Redis persists, which may be nothing.
+    - Where the connection drops just as a renewal has ended the old session, and the command is
+      sent again, it finds nothing to end: the renewal then counts as overtaken by a logout, and the
+      visitor has to log in once more.
+    """
+
+    def __init__(
+        self,
+        client: Redis | RedisCluster,
+        *,
+        key_prefix: str = "session:",
+        timeout: float = 5.0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__(key_prefix=key_prefix, clock=clock)
+        missing = [name for name in _NEEDED if not callable(getattr(client, name, None))]
+        if missing or isinstance(client, (type, redis.Redis, redis.RedisCluster)):
+            raise TypeError(
+                "client must be one of redis.asyncio, such as redis.asyncio.Redis, not "
+                f"{type(client).__module__}.{type(client).__name__}"
+            )
+        if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
+            raise TypeError(f"timeout must be seconds, not {type(timeout).__name__}")
+        if not 0 < timeout < math.inf:
+            raise ValueError(f"timeout must be a positive number of seconds, not {timeout}")
+        self.timeout = timeout
+        self._client = client
+        self._owns_client = False
+        self._free: AbstractAsyncContextManager[Any] = nullcontext()
+        self._known_scripts: set[str] = set()
+
+    @classmethod
+    def from_url(
+        cls,
+        url: str,
+        *,
+        key_prefix: str = "session:",
+        timeout: float = 5.0,
+        clock: Callable[[], float] = time.time,
+        **client_options: Any,
+    ) -> Self:
+        """A storage with a client of its own, which `close` closes.
+
+        A request waits while all connections are in use, and a command whose connection was
+        dropped is sent once more.
+
+        :param url: ``redis://``, ``rediss://`` (TLS) or ``unix://``, as redis-py reads it.
+        :param client_options: for the client's connections, such as ``password``,
+            ``ssl_ca_certs`` or ``max_connections`` (50).
+        :raises ValueError: for a URL that is none; its text, which may hold a password, is not in
+            the message.
+        :raises TypeError: for an option that redis-py does not know.
+        """
+        options = {
+            "max_connections": _MAX_CONNECTIONS,
+            # The storage's own timeout is around everything; redis-py's costs a task per write.
+            "socket_timeout": None,
+            "socket_connect_timeout": None,
+            "retry": Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
+            **client_options,
+        }
+        if not isinstance(url, str):
+            raise TypeError(f"url must be a str, not {type(url).__name__}")
+        try:
+            parse_url(url)
+        except ValueError:
+            raise ValueError(
+                "url must be redis://host:port/db, rediss://… or unix:///path; what is special in "
+                "its password must be percent-encoded"
+            ) from None
+        pool: ConnectionPool = ConnectionPool.from_url(url, **options)
+        # It connects to nothing yet, but finds an unknown option now and not at the first request.
+        check: Callable[[], object] = pool.make_connection
+        check()
+        client: Redis = Redis.from_pool(pool)
+        storage = cls(client, key_prefix=key_prefix, timeout=timeout, clock=clock)
+        storage._owns_client = True
+        # Not a BlockingConnectionPool: its asyncio.Condition loses a wake-up when the request that
+        # it wakes is cancelled (Python 3.11), and the next one waits in vain.
+        storage._free = asyncio.Semaphore(pool.max_connections)
+        return storage
+
+    async def read(self, name: str, ttl: float | None) -> Entry | None:
+        try:
+            if ttl is None:
+                value = await self._ask(self._client.get, name)
+            else:
+                value = await self._ask(self._client.getex, name, px=_milliseconds(ttl))
+        except UnicodeDecodeError as error:
+            # From a client with decode_responses=True, for bytes that are no text.
+            return Entry(error.object)
+        if isinstance(value, str):
+            value = self._client.get_encoder().encode(value)
+        return None if value is None else Entry(value)
+
+    async def add(self, name: str, value: bytes, ttl: float) -> bool:
+        return bool(await self._ask(self._client.set, name, value, px=_milliseconds(ttl), nx=True))
+
+    async def replace(self, name: str, value: bytes, ttl: float, version: Version) -> bool:
+        arguments = (version.stamp, value, _milliseconds(ttl))
+        return bool(await self._ask(self._run, _REPLACE, name, *arguments))
+
+    async def touch(self, name: str, ttl: float) -> bool:
+        return bool(await self._ask(self._client.pexpire, name, _milliseconds(ttl)))
+
+    async def remove(self, name: str, version: Version | None) -> bool:
+        if version is None:
+            return bool(await self._ask(self._client.delete, name))
+        return bool(await self._ask(self._run, _REMOVE, name, version.stamp))
+
+    async def close(self) -> None:
+        if self._owns_client:
+            await self._ask(self._client.aclose)
+
+    async def _run(self, script: str, name: str, *arguments: Any) -> Any:
+        """Run a script on one key; Redis keeps it by its SHA-1 from the first time on."""
+        if script in self._known_scripts:
+            try:
+                return await self._client.evalsha(_SHA1[script], 1, name, *arguments)
+            except NoScriptError:
+                pass  # restarted, flushed, or another node of a cluster
+        answer = await self._client.eval(script, 1, name, *arguments)
+        self._known_scripts.add(script)
+        return answer
+
+    async def _ask(self, command: Callable[..., Awaitable[Any]], *args: Any, **options: Any) -> Any:
+        try:
+            async with asyncio.timeout(self.timeout), self._free:
+                return await command(*args, **options)
+        except TimeoutError as error:
+            raise StorageUnavailable(
+                f"Redis did not answer within {self.timeout} seconds"
+            ) from error
+        except (RedisError, RedisClusterException, OSError) as error:
+            # Not its text, which may hold a name.
+            raise StorageUnavailable(f"Redis is not usable: {type(error).__name__}") from error
+
+
+def _milliseconds(ttl: float) -> int:
+    return max(1, round(ttl * 1000))

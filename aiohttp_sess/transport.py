@@ -1,0 +1,175 @@
+"""The session cookie in requests and responses: the only module that touches headers.
+
+Our own value is base64url, so reading is a strict scan of every ``Cookie`` header for our own name.
+`request.cookies` would see the first header only and, of two cookies with one name, the less
+specific, and takes ten times as long. The ``Set-Cookie`` line is put together here and added to the
+headers as they are sent: aiohttp's own cookie jar is emptied before that, lets attributes of an
+earlier cookie stick, and drops flags on removal.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Sequence
+
+from aiohttp import hdrs, web
+from aiohttp.http import StreamWriter
+
+from .config import CookieConfig, CookieContentSecurity
+from .errors import CookieTooLarge, InvalidSessionKey
+from .secret import PrivateSeal, Seal, SecretKey, SignedSeal
+from .storage.interface import SessionKey
+
+__all__ = ("CookieTransport",)
+
+logger = logging.getLogger("aiohttp_sess")
+
+_LIMIT = 4096  # bytes, name + value: RFC 6265 §6.1, and what browsers do
+_MAX_CANDIDATES = 8  # each may cost a storage round trip, and a client can send hundreds
+_BASE64URL = re.compile(r"[A-Za-z0-9_-]+")
+_LOOPBACK = re.compile(r"((.+\.)?localhost|127(\.\d+){3}|\[::1\])(:\d+)?", re.IGNORECASE)
+_PURPOSE = "session cookie"
+
+
+class CookieTransport:
+    """Finds and unseals session keys in requests; seals them into responses.
+
+    :param config: name and attributes of the cookie.
+    :param keys: secret keys, newest first; none: the key travels as it is.
+    """
+
+    def __init__(self, config: CookieConfig, keys: Sequence[SecretKey]) -> None:
+        self._name = config.name
+        self._seal = _make_seal(config, keys)
+        self._may_be_dropped = config.secure
+        self._pair = re.compile(rf"(?:^|;)[ \t]*{re.escape(config.name)}[ \t]*=([^;]*)")
+        attributes = [f"Path={config.path}"]
+        if config.domain is not None:
+            attributes.append(f"Domain={config.domain}")
+        if config.httponly:
+            attributes.append("HttpOnly")
+        if config.secure:
+            attributes.append("Secure")
+        attributes.append(f"SameSite={config.samesite}")
+        if config.partitioned:
+            attributes.append("Partitioned")
+        self._attributes = "; ".join(attributes)
+        self.erasure = f"{self._name}=; Max-Age=0; {self._attributes}"
+
+    def read(self, request: web.BaseRequest) -> list[SessionKey]:
+        """The session keys in a request, in their order; what does not open is none of them."""
+        values = dict.fromkeys(
+            value.strip(" \t")
+            for header in request.headers.getall(hdrs.COOKIE, ())
+            for value in self._pair.findall(header)
+        )
+        keys = [self._open(value) for value in list(values)[:_MAX_CANDIDATES]]
+        if None in keys or len(values) > len(keys):
+            # ASVS 16.3.3: an attempt to get by is logged, without what was tried.
+            logger.warning(
+                "session cookie %r: a value was refused, as it is damaged or was not made with "
+                "one of the secret keys",
+                self._name,
+            )
+        return [key for key in keys if key is not None]
+
+    def line(self, key: SessionKey, max_age: int | None) -> str:
+        """The Set-Cookie line for a session key.
+
+        :param max_age: in seconds; None: the cookie ends with the browser.
+        :raises CookieTooLarge: where name and value are over 4096 bytes; browsers would drop it.
+        :raises InvalidSessionKey: where the key is not base64url and there is no seal around it.
+        """
+        if self._seal is not None:
+            value = self._seal.seal(key.value.encode())
+        elif _BASE64URL.fullmatch(key.value):
+            value = key.value
+        else:
+            raise InvalidSessionKey(
+                "the storage answered a session key that is not base64url: pass a secret_key to "
+                "setup(), or let the storage use SessionKey.generate()"
+            )
+        size = len(self._name) + len(value)  # both are ASCII
+        if size > _LIMIT:
+            raise CookieTooLarge(size, _LIMIT)
+        age = "" if max_age is None else f"Max-Age={max_age}; "
+        return f"{self._name}={value}; {age}{self._attributes}"
+
+    def mark(
+        self,
+        request: web.BaseRequest,
+        response: web.StreamResponse,
+        line: str | None,
+        *,
+        read: bool,
+    ) -> None:
+        """Add what a response says of the session to its headers.
+
+        :param line: the Set-Cookie line, if there is one.
+        :param read: whether the session had a part in the response.
+        """
+        headers = response.headers
+        if line is not None:
+            headers.add(hdrs.SET_COOKIE, line)
+            # ASVS 14.3.2: a shared cache must not hand one visitor's cookie to another.
+            headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
+            if self._may_be_dropped and not _is_secure(request):
+                self._may_be_dropped = False  # said once
+                logger.warning(
+                    "session cookie %r is Secure, but this request came over plain HTTP, so the "
+                    "browser will not keep it. Let a proxy that ends TLS send X-Forwarded-Proto; "
+                    "for development over plain HTTP, take CookieConfig(secure=False)",
+                    self._name,
+                )
+        if read:
+            # Merged here, since FileResponse sets its own shortly before it is sent.
+            vary = ", ".join(headers.getall(hdrs.VARY, ()))
+            names = {name.strip().lower() for name in vary.split(",")}
+            if not names & {"*", "cookie"}:
+                headers[hdrs.VARY] = f"{vary}, Cookie" if vary else "Cookie"
+
+    def unframe(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
+        """Take back what preparing ``response`` has done to the connection, before another is sent.
+
+        aiohttp decides on chunks before the signal in which we fail: the error page would be sent
+        with a Content-Length and a chunked body.
+        """
+        writer = request.writer
+        if response.compression and request.transport is not None:
+            # A compressor cannot be taken back: no answer is better than one nobody can read.
+            request.transport.close()
+        elif isinstance(writer, StreamWriter):
+            writer.chunked = False
+            writer.length = None
+
+    def _open(self, value: str) -> SessionKey | None:
+        if self._seal is None:
+            return SessionKey(value) if _BASE64URL.fullmatch(value) else None
+        payload = self._seal.unseal(value)
+        try:
+            return SessionKey(payload.decode()) if payload else None
+        except UnicodeDecodeError:
+            return None
+
+
+def _is_secure(request: web.BaseRequest) -> bool:
+    """Whether a browser that sent ``request`` keeps a Secure cookie, as far as can be seen here."""
+    return (
+        request.secure
+        or hdrs.X_FORWARDED_PROTO in request.headers
+        or hdrs.FORWARDED in request.headers
+        # Browsers trust their own machine.
+        or _LOOPBACK.fullmatch(request.host) is not None
+    )
+
+
+def _make_seal(config: CookieConfig, keys: Sequence[SecretKey]) -> Seal | None:
+    if not keys:
+        return None
+    security = config.content_security or CookieContentSecurity.PRIVATE
+    # Bound to the cookie's name and to the seal: a value of one never opens as another's.
+    derived = [key.derive(_PURPOSE, security.value, config.name) for key in keys]
+    if security is CookieContentSecurity.SIGNED:
+        return SignedSeal(derived)
+    return PrivateSeal(derived)

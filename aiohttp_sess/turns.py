@@ -1,0 +1,75 @@
+"""Commits that come to their end: whole, one at a time for each request, and before the cleanup."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+__all__ = ("Commits", "Turns")
+
+logger = logging.getLogger("aiohttp_sess")
+
+_DRAIN_TIMEOUT = 10.0  # seconds
+
+
+class Commits:
+    """The commits of an application that are under way."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self, commit: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Let a commit come to its end, whatever becomes of its request."""
+        task = asyncio.create_task(commit)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def drain(self) -> None:
+        """Wait for those that are under way, and that begin meanwhile, for at most 10 seconds."""
+        now = asyncio.get_running_loop().time
+        end = now() + _DRAIN_TIMEOUT
+        while self._tasks and now() < end:
+            await asyncio.wait(self._tasks, timeout=end - now())
+        for task in self._tasks:
+            logger.error("a session was still being saved when the application ended")
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+class Turns:
+    """The loads and commits of one request, one after the other.
+
+    :param commits: those of the application.
+    """
+
+    def __init__(self, commits: Commits) -> None:
+        self._commits = commits
+        self._lock = asyncio.Lock()
+        self._under_way: asyncio.Task[None] | None = None
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait for one's turn. A commit goes on when the one who waits for it is cancelled."""
+        async with self._lock:
+            if self._under_way is not None and not self._under_way.done():
+                await asyncio.wait([self._under_way])
+            yield
+
+    async def run(self, commit: Coroutine[Any, Any, None]) -> None:
+        """Carry out a commit, in one's turn. To be cancelled here does not cut it in half."""
+        task = self._under_way = self._commits.start(commit)
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            # From here on nobody else will look at how it ends.
+            task.add_done_callback(_report)
+            raise
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.error("a session of a cancelled request was not saved", exc_info=error)

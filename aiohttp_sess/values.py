@@ -1,0 +1,201 @@
+"""The values that a session state may hold: JSON, and through a `StateKey` whatever msgspec maps to
+it.
+
+A value is checked where it is assigned, by encoding it and reading it back: what does not come back
+equal is not JSON, and would silently be something else at the next request (a tuple a list, a NaN
+null, a datetime a string, the key 1 the key "1").
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from .errors import SessionValueError
+
+__all__ = ("UNENCODABLE", "StateKey", "check_name", "decode_value", "encode_value", "is_mutable")
+
+T = TypeVar("T")
+
+_SCALARS = (str, int, float, bool, type(None))
+# What the encoder raises for a value that it cannot take.
+UNENCODABLE = (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError)
+# Far from where an interpreter's stack ends, so that what was taken can always be read again.
+_DEEPEST = 100
+_HINTS = {
+    "tuple": "; use a list",
+    "set": "; use a list",
+    "frozenset": "; use a list",
+    "bytes": "; use text, say base64",
+}
+
+
+class StateKey(Generic[T]):
+    """A name in the session state whose values have a type.
+
+    ``session[StateKey("cart", Cart)]`` is a ``Cart``: checked and converted when it is read,
+    checked when it is assigned, and known to a type checker. Any type that msgspec maps to JSON
+    will do: dataclasses, TypedDict, msgspec.Struct, datetime, UUID, Decimal, enums, sets, and
+    containers of those.
+
+    :param name: the name in the session state.
+    :param type: the type of its values.
+    :raises TypeError: for a type that msgspec cannot read from JSON.
+    """
+
+    __slots__ = ("_decoder", "name", "type")
+
+    def __init__(self, name: str, type: type[T]) -> None:
+        self.name = check_name(name)
+        self.type = type
+        self._decoder = msgspec.json.Decoder(type)
+
+    def decode(self, raw: msgspec.Raw) -> T:
+        """The value in ``raw``.
+
+        :raises SessionValueError: where it is of another type.
+        """
+        try:
+            return self._decoder.decode(raw)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            # Without its cause: the decoder's message may quote the value.
+            raise SessionValueError(
+                f"session[{self.name!r}] holds a value that is no {_type_name(self.type)}"
+            ) from None
+
+    def encode(self, value: T) -> msgspec.Raw:
+        """``value`` as JSON.
+
+        :raises SessionValueError: where it is of another type, or would be another value when it is
+            read again.
+        """
+        try:
+            raw = msgspec.json.encode(value)
+            _check_depth(raw)
+            if _is_same(self._decoder.decode(raw), value):
+                return msgspec.Raw(raw)
+        except UNENCODABLE:
+            pass
+        raise SessionValueError(
+            f"session[{self.name!r}] takes a {_type_name(self.type)}, not this "
+            + type(value).__name__
+        ) from None
+
+    def __repr__(self) -> str:
+        return f"StateKey({self.name!r}, {_type_name(self.type)})"
+
+
+def check_name(name: object) -> str:
+    """``name``, if it can be a name in the session state.
+
+    :raises SessionValueError: where it is not a str, or not one that JSON can carry.
+    """
+    if not isinstance(name, str):
+        raise SessionValueError(
+            f"a name in the session state is a str or a StateKey, not {type(name).__name__}"
+        )
+    if not name.isascii():
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise SessionValueError(f"the name {name!r} holds half a surrogate pair") from None
+    return name
+
+
+def encode_value(name: str, value: object) -> msgspec.Raw:
+    """``value`` as JSON.
+
+    :raises SessionValueError: where it is not JSON.
+    """
+    try:
+        raw = msgspec.json.encode(value)
+        _check_depth(raw)
+        if msgspec.json.decode(raw) == value:
+            return msgspec.Raw(raw)
+    except RecursionError:
+        raise SessionValueError(
+            f"session[{name!r}]: nested too deep, or in itself (at most {_DEEPEST} levels)"
+        ) from None
+    except UNENCODABLE:
+        pass
+    raise SessionValueError(f"session[{name!r}]: {_complaint(value) or 'the value is not JSON'}")
+
+
+def decode_value(raw: msgspec.Raw) -> Any:
+    """The value in ``raw``.
+
+    :raises msgspec.MsgspecError: for a number that Python has no place for.
+    """
+    return msgspec.json.decode(raw)
+
+
+def is_mutable(value: object) -> bool:
+    """Whether ``value`` can be changed in place."""
+    return not isinstance(value, _SCALARS)
+
+
+def _check_depth(raw: bytes) -> None:
+    """:raises RecursionError: where JSON is nested deeper than `_DEEPEST`, on whatever stack."""
+    if raw.count(b"[") + raw.count(b"{") <= _DEEPEST:
+        return
+    level = [msgspec.json.decode(raw)]
+    for _ in range(_DEEPEST + 1):
+        level = [
+            inner
+            for value in level
+            if isinstance(value, dict | list)
+            for inner in (value.values() if isinstance(value, dict) else value)
+        ]
+    if level:
+        raise RecursionError
+
+
+def _is_same(read: object, value: object) -> bool:
+    """Whether what is read again is what was written; types that cannot tell are trusted."""
+    if type(read).__eq__ is object.__eq__:
+        return isinstance(value, type(read))
+    return read == value
+
+
+def _complaint(value: object, path: str = "") -> str:
+    """What in ``value`` is not JSON, by path and type: never the value itself."""
+    where = f" at {path}" if path else ""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                return f"a key of type {type(key).__name__}{where} is not JSON; keys are str"
+            inner = _complaint(item, f"{path}[{key!r}]")
+            if inner:
+                return inner
+        return ""
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            inner = _complaint(item, f"{path}[{index}]")
+            if inner:
+                return inner
+        return ""
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"an infinite or undefined float{where} is not JSON"
+    if isinstance(value, str):
+        return "" if _is_text(value) else f"a str{where} holds half a surrogate pair"
+    if isinstance(value, int):
+        # CPython turns no more than 4300 digits into text.
+        return "" if value.bit_length() < 14_000 else f"an int{where} has too many digits"
+    if value is None or isinstance(value, float):
+        return ""
+    kind = type(value).__name__
+    return f"a value of type {kind}{where} is not JSON{_HINTS.get(kind, '; see StateKey')}"
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _type_name(kind: object) -> str:
+    return getattr(kind, "__name__", None) or str(kind)

@@ -1,0 +1,152 @@
+"""A state whose values stay encoded until they are asked for, and are watched from then on.
+
+A list or dict that is handed out can be changed in place. Whether it was, is seen by encoding it
+again and comparing: for the values that were handed out, and no others.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from .errors import SessionValueError
+from .values import UNENCODABLE, StateKey, decode_value, encode_value, is_mutable
+
+__all__ = ("Key", "WatchedState", "encode_for", "split")
+
+logger = logging.getLogger("aiohttp_sess")
+
+Key = str | StateKey[Any]
+
+
+@dataclass(slots=True)
+class _HandedOut:
+    """A value that the application can change in place, and its encoding when it was handed out."""
+
+    value: Any
+    seen: msgspec.Raw
+
+
+class WatchedState:
+    """Encoded values by name.
+
+    :param raw: the encoded state; it is copied.
+    """
+
+    __slots__ = ("_handed_out", "raw")
+
+    def __init__(self, raw: Mapping[str, msgspec.Raw]) -> None:
+        self.raw = dict(raw)
+        self._handed_out: dict[str, dict[StateKey[Any] | None, _HandedOut]] = {}
+
+    def decode(self, key: Key) -> Any:
+        """A fresh copy of the value under ``key``.
+
+        :raises KeyError: where there is none.
+        :raises SessionValueError: where it is not of the type that a `StateKey` names.
+        """
+        name, typed = split(key)
+        raw = self.raw[name]
+        if typed is not None:
+            return typed.decode(raw)
+        try:
+            return decode_value(raw)
+        except (msgspec.MsgspecError, RecursionError):
+            # As with a record that cannot be read: a warning, and nothing there.
+            logger.warning("the stored value of session[%r] cannot be read", name)
+            raise KeyError(name) from None
+
+    def get(self, key: Key) -> Any:
+        """The value under ``key``, the same object each time, watched from now on."""
+        name, typed = split(key)
+        known = self._handed_out.get(name, {})
+        if typed in known:
+            return known[typed].value
+        value = self.decode(key)
+        if is_mutable(value):
+            # A typed value may be spelled in another way than the one it was stored in.
+            seen = self.raw[name] if typed is None else msgspec.Raw(msgspec.json.encode(value))
+            self._handed_out.setdefault(name, {})[typed] = _HandedOut(value, seen)
+        return value
+
+    def watches_only(self, key: Key) -> bool:
+        """Whether the value under ``key`` was handed out under this very key, and no other."""
+        name, typed = split(key)
+        known = self._handed_out.get(name, {})
+        return len(known) == 1 and typed in known
+
+    def put(self, key: Key, raw: msgspec.Raw, value: object = None) -> None:
+        """Set a value; ``value`` is the object that it was encoded from, if it is to be watched."""
+        name, typed = split(key)
+        self._handed_out.pop(name, None)
+        self.raw[name] = raw
+        if is_mutable(value):
+            self._handed_out[name] = {typed: _HandedOut(value, raw)}
+
+    def delete(self, name: str) -> None:
+        """:raises KeyError: where there is nothing to delete."""
+        del self.raw[name]
+        self._handed_out.pop(name, None)
+
+    def clear(self) -> None:
+        """Delete every value."""
+        self.raw.clear()
+        self._handed_out.clear()
+
+    def unwatch_changed(self, before: Mapping[str, msgspec.Raw]) -> None:
+        """Let go of handed out values that are no longer what they were in ``before``."""
+        for name in list(self._handed_out):
+            if self.raw.get(name) != before.get(name):
+                del self._handed_out[name]
+
+    def changed_in_place(self, only: str | None = None) -> Iterator[str]:
+        """Take over what was changed in place, and name it.
+
+        :param only: look at this name alone.
+        :raises SessionValueError: where something that is not JSON was put into a value.
+        """
+        for name in list(self._handed_out) if only is None else [only]:
+            for typed, out in self._handed_out.get(name, {}).items():
+                if _encoding(out.value) == out.seen:
+                    continue
+                raw = encode_for((name, typed), out.value)
+                if typed is None and raw == _encoding(decode_value(out.seen)):
+                    out.seen = raw  # the same value, spelled in another way when it was stored
+                    continue
+                self.put(name if typed is None else typed, raw, out.value)
+                yield name
+                break  # the same value under another key is out of date
+
+
+def split(key: Key) -> tuple[str, StateKey[Any] | None]:
+    """The name that a key stands for, and the key if it is typed.
+
+    :raises SessionValueError: for what is no key.
+    """
+    if isinstance(key, str):
+        return key, None
+    if isinstance(key, StateKey):
+        return key.name, key
+    raise SessionValueError(
+        f"a name in the session state is a str or a StateKey, not {type(key).__name__}"
+    )
+
+
+def encode_for(key: tuple[str, StateKey[Any] | None], value: object) -> msgspec.Raw:
+    """``value`` as JSON, checked against its key.
+
+    :raises SessionValueError: where it is not JSON, or not of its key's type.
+    """
+    name, typed = key
+    return encode_value(name, value) if typed is None else typed.encode(value)
+
+
+def _encoding(value: object) -> msgspec.Raw | None:
+    try:
+        return msgspec.Raw(msgspec.json.encode(value))
+    except UNENCODABLE:
+        return None

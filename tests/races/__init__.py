@@ -1,0 +1,1 @@
+"""Races, forced step by step, on every keyed storage."""

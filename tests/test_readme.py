@@ -1,0 +1,162 @@
+"""The README is true: its code runs and type-checks, and its markup is valid."""
+
+from __future__ import annotations
+
+import re
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import docutils.core
+import pytest
+from aiohttp import WSMsgType, web
+from mypy import api as mypy
+from pytest_aiohttp.plugin import AiohttpClient
+
+from aiohttp_sess import setup
+from aiohttp_sess.storage import MemoryStorage
+from aiohttp_sess.testing import cookie_jar, give_session, read_session
+
+ROOT = Path(__file__).parent.parent
+BLOCKS = [
+    textwrap.dedent(block)
+    for block in re.findall(
+        r"^\.\. code-block:: python\n\n((?:    .*\n|\n)+)",
+        (ROOT / "README.rst").read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
+]
+# What the README calls the first one, and imports it by.
+NAMES = ["quickstart", *(f"block_{number}" for number in range(1, len(BLOCKS)))]
+MARKED_UP = ["README.rst", "CHANGES.rst", *(f"CHANGES/{p.name}" for p in ROOT.glob("CHANGES/*"))]
+
+PATIENCE = 10.0  # seconds
+
+
+@pytest.fixture(autouse=True)
+def _no_modules_left() -> Iterator[None]:
+    yield
+    for name in NAMES:
+        sys.modules.pop(name, None)
+
+
+def run(name: str) -> dict[str, Any]:
+    """What the block of this name defines."""
+    module = sys.modules[name] = ModuleType(name)  # dataclasses look their module up
+    exec(compile(BLOCKS[NAMES.index(name)], "README.rst", "exec"), module.__dict__)
+    return module.__dict__
+
+
+def block_with(definition: str) -> dict[str, Any]:
+    """What the one block that has this definition defines."""
+    run("quickstart")
+    (found,) = (name for name, block in zip(NAMES, BLOCKS, strict=True) if definition in block)
+    return run(found)
+
+
+def application(**handlers: Any) -> web.Application:
+    """An application with a session, and its handlers under their names."""
+    app = web.Application()
+    setup(app, MemoryStorage())
+    for name, handler in handlers.items():
+        app.router.add_route("*", f"/{name}", handler)
+    return app
+
+
+def test_there_are_blocks_to_run() -> None:
+    assert len(BLOCKS) >= 9
+
+
+async def test_the_quickstart_counts_visits(aiohttp_client: AiohttpClient) -> None:
+    client = await aiohttp_client(run("quickstart")["make_app"]())
+    for number in (1, 2, 3):
+        async with client.get("/") as response:
+            assert await response.text() == f"visit number {number}"
+
+
+def test_the_quickstart_takes_about_15_lines() -> None:
+    assert len([line for line in BLOCKS[0].splitlines() if line.strip()]) <= 16
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_block_runs(name: str) -> None:
+    run("quickstart")
+    assert run(name)
+
+
+async def test_the_login_begins_another_key_and_the_logout_ends_it(
+    aiohttp_client: AiohttpClient,
+) -> None:
+    block = block_with("def log_in(")
+    app = application(log_in=block["log_in"], log_out=block["log_out"])
+    client = await aiohttp_client(app, cookie_jar=cookie_jar())
+    await give_session(client, {"cart": ["pear"]})
+    before = client.session.cookie_jar.filter_cookies(client.make_url("/"))["id"].value
+    form = {"remember_me": "yes"}
+    async with client.post("/log_in", data=form, allow_redirects=False) as response:
+        cookie = response.cookies["id"]
+        assert (response.status, cookie["max-age"]) == (303, str(30 * 24 * 60 * 60))
+    assert cookie.value != before
+    assert await read_session(client) == {"cart": ["pear"], "user_id": 42}
+    async with client.post("/log_out", allow_redirects=False) as response:
+        assert (response.status, response.cookies["id"]["max-age"]) == (303, "0")
+    assert await read_session(client) == {}
+
+
+async def test_the_cart_has_a_type(aiohttp_client: AiohttpClient) -> None:
+    app = application(add=block_with("class Cart")["add_to_cart"])
+    client = await aiohttp_client(app, cookie_jar=cookie_jar())
+    for number in (1, 2):
+        async with client.post("/add") as response:
+            assert await response.json() == ["pear"] * number
+    assert (await read_session(client))["clicks"] == 2
+
+
+async def test_the_websocket_saves_until_its_session_ends(aiohttp_client: AiohttpClient) -> None:
+    log_out = block_with("def log_out(")["log_out"]
+    app = application(live=block_with("def live(")["live"], log_out=log_out)
+    client = await aiohttp_client(app, cookie_jar=cookie_jar())
+    async with client.ws_connect("/live") as socket:
+        assert (await socket.receive(timeout=PATIENCE)).data == 1008
+    await give_session(client, {"user_id": 42})
+    async with client.ws_connect("/live") as socket:
+        await socket.send_str("hello")
+        async with client.post("/log_out", allow_redirects=False):
+            pass
+        message = await socket.receive(timeout=PATIENCE)
+        assert (message.type, message.data) == (WSMsgType.CLOSE, 1008)
+
+
+async def test_several_sessions_have_a_cookie_each(aiohttp_client: AiohttpClient) -> None:
+    block = block_with("staff = setup(")
+    app: web.Application = block["app"]
+    app.router.add_get("/", block["handler"])
+    client = await aiohttp_client(app, cookie_jar=cookie_jar())
+    await give_session(client, {"visits": 1})
+    await give_session(client, {"user_id": 42, "desk": 7}, handle=block["staff"])
+    async with client.get("/") as response:
+        assert await response.text() == "1 2"
+
+
+async def test_the_test_of_the_quickstart_passes(aiohttp_client: AiohttpClient) -> None:
+    await block_with("def test_visits_are_counted(")["test_visits_are_counted"](aiohttp_client)
+
+
+def test_every_block_type_checks(tmp_path: Path) -> None:
+    for name, block in zip(NAMES, BLOCKS, strict=True):
+        (tmp_path / f"{name}.py").write_text(block, encoding="utf-8")
+    cache = f"--cache-dir={ROOT / '.mypy_cache'}"
+    out, err, status = mypy.run(["--strict", cache, str(tmp_path)])
+    assert status == 0, out + err
+
+
+@pytest.mark.parametrize("name", MARKED_UP)
+def test_the_markup_is_valid(name: str) -> None:
+    docutils.core.publish_string(
+        (ROOT / name).read_text(encoding="utf-8"),
+        writer="null",
+        settings_overrides={"halt_level": 2, "report_level": 5},
+    )
