@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from .servers import MemcachedServer, RedisServer, start_memcached, start_redis
+
+# The same examples in each run, so that a red run is about the change; `soak` looks for new ones.
+settings.register_profile("steady", deadline=None, derandomize=True)
+settings.register_profile("soak", deadline=None, max_examples=5_000)
+settings.load_profile("steady")
 
 
 @pytest.fixture(scope="session")

@@ -832,4 +832,4 @@ class Parallel(RuleBasedStateMachine):
 
 
 TestParallel = Parallel.TestCase
-TestParallel.settings = settings(deadline=None, max_examples=200, stateful_step_count=30)
+TestParallel.settings = settings(stateful_step_count=30)

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from aiohttp_sess import (
@@ -201,7 +201,6 @@ def test_configuration_is_frozen(value: Any) -> None:
 )
 @example(chosen={"path": "/ Secure"}, max_age=None)
 @example(chosen={"path": "/,id=x"}, max_age=1)
-@settings(deadline=None)
 def test_what_is_accepted_never_breaks_a_header(
     chosen: dict[str, Any], max_age: int | None
 ) -> None:

@@ -6,7 +6,7 @@ import itertools
 from datetime import timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aiohttp_sess import BrowserSession, PersistentSession, SessionStatus, TtlExtensionPolicy
@@ -199,7 +199,6 @@ def test_the_idle_ttl_is_cut_off_at_the_deadline(
 
 
 @given(ttl=st.floats(1, 1e9), end=st.none() | st.floats(0, 1e12), now=st.floats(0, 1e12))
-@settings(deadline=None)
 def test_a_ttl_is_positive_and_never_passes_the_deadline(
     ttl: float, end: float | None, now: float
 ) -> None:

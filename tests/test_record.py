@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aiohttp_sess import (
@@ -100,7 +100,6 @@ def test_whole_numbers_are_times_too() -> None:
 
 
 @given(record=RECORDS, tag=st.text())
-@settings(deadline=None)
 def test_a_record_comes_back(record: SessionRecord, tag: str) -> None:
     data = encode_record(record, tag)
     decoded = decode_record(data, tag)
@@ -197,7 +196,6 @@ def test_garbage_is_refused(garbage: bytes) -> None:
 
 
 @given(data=st.binary())
-@settings(deadline=None)
 def test_random_bytes_are_refused(data: bytes) -> None:
     """ASVS 1.5.2."""
     with pytest.raises(DeserializationError):
@@ -205,7 +203,6 @@ def test_random_bytes_are_refused(data: bytes) -> None:
 
 
 @given(where=st.integers(0, len(RECORD_BYTES) - 1), byte=st.integers(0, 255))
-@settings(deadline=None)
 def test_a_damaged_record_is_read_or_refused(where: int, byte: int) -> None:
     data = RECORD_BYTES[:where] + bytes([byte]) + RECORD_BYTES[where + 1 :]
     with suppress(DeserializationError):
@@ -340,7 +337,6 @@ SPANS = st.integers(1, 100_000 * 24 * 60 * 60).map(lambda seconds: timedelta(sec
         st.none() | SPANS,
     )
 )
-@settings(deadline=None)
 def test_a_lifecycle_comes_back_from_a_record(lifecycle: Lifecycle) -> None:
     record = SessionRecord(lifetime=lifetime_of(lifecycle))
     decoded = decode_record(encode_record(record))

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aiohttp_sess import CookieConfig, CookieContentSecurity, SecretKey
@@ -214,7 +214,6 @@ def test_cookies_are_sealed_with_these_keys() -> None:
 
 
 @given(payload=st.binary(max_size=300))
-@settings(deadline=None)
 def test_what_is_sealed_opens(payload: bytes) -> None:
     for seal in seals(NEW):
         value = seal.seal(payload)
@@ -241,7 +240,6 @@ def test_every_value_of_a_private_seal_is_new() -> None:
     where=st.integers(0),
     change=st.integers(1, 255),
 )
-@settings(deadline=None)
 def test_no_change_of_a_byte_opens(payload: bytes, where: int, change: int) -> None:
     """ASVS 7.2.1, 9.1.1."""
     for seal in seals(NEW):
@@ -251,7 +249,6 @@ def test_no_change_of_a_byte_opens(payload: bytes, where: int, change: int) -> N
 
 
 @given(payload=st.binary(max_size=80), where=st.integers(0), other=st.sampled_from(BASE64URL))
-@settings(deadline=None)
 def test_no_change_of_a_character_opens(payload: bytes, where: int, other: str) -> None:
     """ASVS 7.2.1, 9.1.1: not even of the spare bits in the last one."""
     for seal in seals(NEW):
@@ -271,7 +268,6 @@ def test_no_second_spelling_of_a_value_opens(size: int) -> None:
 
 
 @given(payload=st.binary(max_size=80), cut=st.integers(1))
-@settings(deadline=None)
 def test_no_part_of_a_value_opens(payload: bytes, cut: int) -> None:
     """ASVS 7.2.1."""
     for seal in seals(NEW):
@@ -284,7 +280,6 @@ def test_no_part_of_a_value_opens(payload: bytes, cut: int) -> None:
 
 
 @given(payload=st.binary(max_size=80), more=st.binary(min_size=1, max_size=40))
-@settings(deadline=None)
 def test_nothing_longer_than_a_value_opens(payload: bytes, more: bytes) -> None:
     """ASVS 7.2.1."""
     for seal in seals(NEW):
@@ -296,14 +291,12 @@ def test_nothing_longer_than_a_value_opens(payload: bytes, more: bytes) -> None:
 
 
 @given(value=st.one_of(st.text(max_size=100), st.text(BASE64URL, max_size=100)))
-@settings(deadline=None)
 def test_no_text_opens_that_was_not_sealed(value: str) -> None:
     """ASVS 7.2.1, 1.2.x."""
     assert [seal.unseal(value) for seal in seals(NEW)] == [None, None]
 
 
 @given(rest=st.binary(max_size=100))
-@settings(deadline=None)
 def test_no_bytes_of_a_known_version_open_by_chance(rest: bytes) -> None:
     private, signed = seals(NEW)
     assert private.unseal(text(b"\x01" + rest)) is None

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aiohttp_sess import (
@@ -224,7 +224,6 @@ STATES = st.dictionaries(st.sampled_from("abc"), JSON, max_size=3)
         max_size=8,
     ),
 )
-@settings(deadline=None)
 def test_it_does_what_a_dict_does(start: dict[str, Any], deeds: list[tuple[str, str, Any]]) -> None:
     session = loaded(start)
     model: dict[str, Any] = dict(start)

@@ -15,7 +15,7 @@ from typing import Any, TypedDict
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from aiohttp_sess import Session, SessionRecord, SessionValueError, StateKey
 from aiohttp_sess.record import decode_record, encode_record
@@ -68,7 +68,6 @@ def in_itself(make: Callable[[Any], Any]) -> Any:
 
 
 @given(value=JSON)
-@settings(deadline=None)
 def test_json_comes_back_as_it_was(value: Any) -> None:
     session = Session()
     session["x"] = value

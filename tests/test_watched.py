@@ -10,7 +10,7 @@ from typing import Any, TypedDict
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aiohttp_sess import SessionValueError, StateKey
@@ -103,7 +103,6 @@ def test_only_reading_is_no_change_of_a_typed_value(key: StateKey[Any], text: st
 
 
 @given(value=JSON, indent=st.none() | st.integers(0, 3))
-@settings(deadline=None)
 def test_only_reading_is_never_a_change(value: Any, indent: int | None) -> None:
     text = msgspec.json.format(msgspec.json.encode(value), indent=indent or 0)
     watched = WatchedState({"x": msgspec.Raw(text)})
