@@ -130,6 +130,11 @@ class Changes:
         return lifetime
 
     @property
+    def new_lifetime(self) -> bool:
+        """Whether this request set it, and has not saved that yet."""
+        return "lifetime" in self._fields
+
+    @property
     def worth_saving(self) -> bool:
         """Whether a session that no storage holds yet has anything in it."""
         return bool(self._state.raw) or self.owner is not None
@@ -179,8 +184,9 @@ class Changes:
 
     def purge(self) -> None:
         """End the session; what is done from here on is done to a fresh one."""
-        fresh = SessionRecord(created=self._clock(), cookie=self._record.cookie)
-        self._start(fresh, stored=self.stored)
+        self._start(
+            SessionRecord(created=self._clock(), cookie=self._record.cookie), stored=self.stored
+        )
         self.purging = True
         self._purges += 1
         self._touch()
@@ -211,11 +217,8 @@ class Changes:
         if self._purges != saved.purges:
             return  # purged since: nothing of what was saved concerns the fresh session
         self.purging = False
-        if self._renewals != saved.renewals:
-            record = dataclasses.replace(record, id=self._record.id)
-        else:
-            self.renewing = False
-        self._record = record
+        self.renewing = self.renewing and self._renewals != saved.renewals
+        self._record = dataclasses.replace(record, id=self._record.id) if self.renewing else record
         self._forced = self._forced and self._forces != saved.forces
         self._operations.forget(saved.operations)
         for name, done in saved.fields.items():
@@ -240,8 +243,7 @@ class Changes:
         later = WatchedState(EncodedState.of(latest.state).raw)
         self._operations.apply(later)
         self._record = dataclasses.replace(latest, id=self.id) if self.renewing else latest
-        before, self._state.raw = self._state.raw, later.raw
-        self._state.unwatch_changed(before)
+        self._state.take_over(later)
 
     def _touch(self) -> None:
         if self.on_change is not None:

@@ -78,10 +78,13 @@ def plan(
     return _STORED[status]
 
 
-def plan_after_headers(todo: Plan, *, server_side: bool) -> tuple[Plan, str | None]:
+def plan_after_headers(
+    todo: Plan, *, server_side: bool, new_lifetime: bool
+) -> tuple[Plan, str | None]:
     """What of a plan can be done without a cookie, and why the rest cannot.
 
     :param server_side: whether the storage keeps records on the server.
+    :param new_lifetime: whether the session was given a lifecycle of its own.
     """
     steps = todo.storage
     if steps in ((), (StorageStep.UPDATE_TTL,)):
@@ -102,7 +105,12 @@ def plan_after_headers(todo: Plan, *, server_side: bool) -> tuple[Plan, str | No
             "it was renewed after the headers were sent, so the client cannot get the new key, and "
             "the old one goes on; call renew() before the response is prepared"
         )
-    return Plan(steps, CookieStep.KEEP), None
+    return Plan(steps, CookieStep.KEEP), (
+        "its lifecycle was set after the headers were sent, so the cookie keeps its age until the "
+        "state changes again; set it before the response is prepared"
+        if new_lifetime and StorageStep.UPDATE in steps
+        else None
+    )
 
 
 def refreshes_always(lifecycle: Lifecycle) -> bool:

@@ -107,5 +107,7 @@ class TypedMapping(MutableMapping[str, Any]):
         :param default: what to set where there is no value under ``key``; without it, nothing is
             done there and None returned.
         """
+        if not callable(fn):
+            raise TypeError(f"fn must be callable, not {type(fn).__name__}")
         defaults = () if default is _NOTHING else (default,)
         return self._changes.update(Update(key, fn, defaults))

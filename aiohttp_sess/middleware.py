@@ -89,16 +89,24 @@ async def get_session(request: web.Request, handle: SessionHandle | None = None)
 
     :param handle: which kind of session, where an application has several; by default its first.
     :raises RuntimeError: where `setup` was not called for the application.
+    :raises TypeError: for what is no request or no handle.
     :raises StorageUnavailable: where the storage is.
     """
-    visits: _Visits | None = request.get(_VISITS)
-    visit = None if visits is None else visits.get(handle)
-    if visit is None:
-        raise RuntimeError(
-            "this request has no such session: call aiohttp_sess.setup(app, storage) when the "
-            "application is built, before any middleware that uses the session"
-        )
-    return await visit.session()
+    if not isinstance(request, web.BaseRequest):
+        raise TypeError(f"request must be an aiohttp request, not {type(request).__name__}")
+    visits: _Visits = request.get(_VISITS, {})
+    visit = visits.get(handle)
+    if visit is not None:
+        return await visit.session()
+    if handle is not None and not isinstance(handle, SessionHandle):
+        raise TypeError(f"handle must be what setup() answered, not {type(handle).__name__}")
+    if visits:
+        raise RuntimeError("the handle is another application's: this request has no such session")
+    raise RuntimeError(
+        "this request has no session: call aiohttp_sess.setup(app, storage) when the application "
+        "is built, before it gets any middleware that uses the session (those of "
+        "web.Application(middlewares=...) are outside)"
+    )
 
 
 async def new_session(request: web.Request, handle: SessionHandle | None = None) -> Session:

@@ -132,3 +132,6 @@ class Snapshot(NamedTuple):
     forces: int
     renewals: int
     purges: int
+
+    def __repr__(self) -> str:  # the rest is a user's
+        return f"<Snapshot of {self.record.id}>"

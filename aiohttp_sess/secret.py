@@ -36,7 +36,7 @@ __all__ = ("PrivateSeal", "Seal", "SecretKey", "SignedSeal", "secret_keys")
 _MIN_BYTES = 32
 _NONCE = 12
 _MAC = hashlib.sha256().digest_size
-_BASE64URL = re.compile(r"[A-Za-z0-9_-]+")
+BASE64URL = re.compile(r"[A-Za-z0-9_-]+")
 _TO_STANDARD = str.maketrans("-_", "+/")
 
 
@@ -82,7 +82,7 @@ class SecretKey:
                 "`python -m aiohttp_sess generate-key` in it"
             )
         try:
-            return cls(os.fsencode(value))
+            return cls(os.fsencode(value.strip()))  # a file that was read ends in a newline
         except ValueError as error:
             raise ValueError(f"the environment variable {name}: {error}") from None
 
@@ -202,7 +202,7 @@ def _encode(blob: bytes) -> str:
 
 
 def _decode(value: str) -> bytes | None:
-    if not _BASE64URL.fullmatch(value):
+    if not BASE64URL.fullmatch(value):
         return None
     try:
         blob = binascii.a2b_base64(value.translate(_TO_STANDARD) + "=" * (-len(value) % 4))

@@ -55,6 +55,8 @@ class Session(TypedMapping):
     ) -> None:
         if changes is None:
             changes = Changes(SessionRecord(), stored=False, clock=time.time)
+        elif not isinstance(changes, Changes):
+            raise TypeError("Session() begins empty: fill it with session.update(...)")
         super().__init__(changes)
         self._default = lifecycle or BrowserSession()
         self._committer = committer
@@ -135,7 +137,9 @@ class Session(TypedMapping):
     def purge(self) -> None:
         """End the session, here and in the storage: call it at logout (ASVS 7.4.1).
 
-        What is written afterwards begins a fresh session under a new key.
+        What is written afterwards begins a fresh session under a new key. It is carried out when
+        the handler is done, and not where that fails: ``await session.save()`` does it now. Where
+        another request renewed the session meanwhile, it goes on under the key that this gave it.
         """
         self._changes.purge()
 

@@ -58,6 +58,9 @@ class Binding:
                 self._active = active
                 logger.warning("a websocket's session could not be looked at: %s", error)
                 continue
+            except Exception:
+                logger.exception("a websocket's session could not be looked at")
+                continue
             await self.close()
             return
 

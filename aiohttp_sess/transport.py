@@ -18,7 +18,7 @@ from aiohttp.http import StreamWriter
 
 from .config import CookieConfig, CookieContentSecurity
 from .errors import CookieTooLarge, InvalidSessionKey
-from .secret import PrivateSeal, Seal, SecretKey, SignedSeal
+from .secret import BASE64URL, PrivateSeal, Seal, SecretKey, SignedSeal
 from .storage.interface import SessionKey
 
 __all__ = ("CookieTransport",)
@@ -26,8 +26,7 @@ __all__ = ("CookieTransport",)
 logger = logging.getLogger("aiohttp_sess")
 
 _LIMIT = 4096  # bytes, name + value: RFC 6265 §6.1, and what browsers do
-_MAX_CANDIDATES = 8  # each may cost a storage round trip, and a client can send hundreds
-_BASE64URL = re.compile(r"[A-Za-z0-9_-]+")
+_MAX_KEYS = 8  # each may cost a storage round trip, and a client can send hundreds
 _LOOPBACK = re.compile(r"((.+\.)?localhost|127(\.\d+){3}|\[::1\])(:\d+)?", re.IGNORECASE)
 _PURPOSE = "session cookie"
 
@@ -64,15 +63,18 @@ class CookieTransport:
             for header in request.headers.getall(hdrs.COOKIE, ())
             for value in self._pair.findall(header)
         )
-        keys = [self._open(value) for value in list(values)[:_MAX_CANDIDATES]]
-        if None in keys or len(values) > len(keys):
+        keys = [self._open(value) for value in values]
+        if None in keys:
             # ASVS 16.3.3: an attempt to get by is logged, without what was tried.
             logger.warning(
                 "session cookie %r: a value was refused, as it is damaged or was not made with "
                 "one of the secret keys",
                 self._name,
             )
-        return [key for key in keys if key is not None]
+        opened = [key for key in keys if key is not None]
+        if len(opened) > _MAX_KEYS:
+            logger.warning("session cookie %r: only the first %d are tried", self._name, _MAX_KEYS)
+        return opened[:_MAX_KEYS]
 
     def line(self, key: SessionKey, max_age: int | None) -> str:
         """The Set-Cookie line for a session key.
@@ -83,7 +85,7 @@ class CookieTransport:
         """
         if self._seal is not None:
             value = self._seal.seal(key.value.encode())
-        elif _BASE64URL.fullmatch(key.value):
+        elif BASE64URL.fullmatch(key.value):
             value = key.value
         else:
             raise InvalidSessionKey(
@@ -122,7 +124,7 @@ class CookieTransport:
                     "for development over plain HTTP, take CookieConfig(secure=False)",
                     self._name,
                 )
-        if read:
+        if read or line is not None:
             # Merged here, since FileResponse sets its own shortly before it is sent.
             vary = ", ".join(headers.getall(hdrs.VARY, ()))
             names = {name.strip().lower() for name in vary.split(",")}
@@ -145,7 +147,7 @@ class CookieTransport:
 
     def _open(self, value: str) -> SessionKey | None:
         if self._seal is None:
-            return SessionKey(value) if _BASE64URL.fullmatch(value) else None
+            return SessionKey(value) if BASE64URL.fullmatch(value) else None
         payload = self._seal.unseal(value)
         try:
             return SessionKey(payload.decode()) if payload else None

@@ -24,6 +24,7 @@ _SCALARS = (str, int, float, bool, type(None))
 UNENCODABLE = (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError)
 # Far from where an interpreter's stack ends, so that what was taken can always be read again.
 _DEEPEST = 100
+_LONGEST_NAME, _LONGEST_WAY = 40, 10  # what a message shows
 _HINTS = {
     "tuple": "; use a list",
     "set": "; use a list",
@@ -159,34 +160,54 @@ def _is_same(read: object, value: object) -> bool:
     return read == value
 
 
-def _complaint(value: object, path: str = "") -> str:
+# Where something is inside a value: the way to what it is in, and its key or index there.
+_Way = tuple["_Way", str | int] | None
+
+
+def _complaint(value: object) -> str:
     """What in ``value`` is not JSON, by path and type: never the value itself."""
-    where = f" at {path}" if path else ""
-    if isinstance(value, dict):
-        for key, item in value.items():
-            if not isinstance(key, str):
-                return f"a key of type {type(key).__name__}{where} is not JSON; keys are str"
-            inner = _complaint(item, f"{path}[{key!r}]")
-            if inner:
-                return inner
-        return ""
-    if isinstance(value, list):
-        for index, item in enumerate(value):
-            inner = _complaint(item, f"{path}[{index}]")
-            if inner:
-                return inner
-        return ""
-    if isinstance(value, float) and not math.isfinite(value):
-        return f"an infinite or undefined float{where} is not JSON"
+    todo: list[tuple[object, _Way]] = [(value, None)]
+    seen: set[int] = set()  # it may be in itself
+    while todo:
+        value, way = todo.pop()
+        if not isinstance(value, dict | list):
+            if complaint := _scalar_complaint(value):
+                return complaint.format(_where(way))
+        elif id(value) not in seen:
+            seen.add(id(value))
+            items = value.items() if isinstance(value, dict) else enumerate(value)
+            todo += [(item, (way, key)) for key, item in items][::-1]
+            for key in value if isinstance(value, dict) else ():
+                if not isinstance(key, str):
+                    kind = type(key).__name__
+                    return f"a key of type {kind}{_where(way)} is not JSON; keys are str"
+    return ""
+
+
+def _scalar_complaint(value: object) -> str:
+    if isinstance(value, float):
+        return "" if math.isfinite(value) else "an infinite or undefined float{} is not JSON"
     if isinstance(value, str):
-        return "" if _is_text(value) else f"a str{where} holds half a surrogate pair"
+        return "" if _is_text(value) else "a str{} holds half a surrogate pair"
     if isinstance(value, int):
         # CPython turns no more than 4300 digits into text.
-        return "" if value.bit_length() < 14_000 else f"an int{where} has too many digits"
-    if value is None or isinstance(value, float):
+        return "" if value.bit_length() < 14_000 else "an int{} has too many digits"
+    if value is None:
         return ""
     kind = type(value).__name__
-    return f"a value of type {kind}{where} is not JSON{_HINTS.get(kind, '; see StateKey')}"
+    return f"a value of type {kind}{{}} is not JSON{_HINTS.get(kind, '; see StateKey')}"
+
+
+def _where(way: _Way) -> str:
+    """A way in words. Keys that are no plain names may be data, which no message shows."""
+    parts: list[str] = []
+    while way is not None:
+        way, key = way
+        plain = isinstance(key, int) or (len(key) <= _LONGEST_NAME and key.isidentifier())
+        parts.append(f"[{key!r}]" if plain else "[…]")
+    if len(parts) > _LONGEST_WAY:
+        parts[:-_LONGEST_WAY] = ["…"]
+    return f" at {''.join(reversed(parts))}" if parts else ""
 
 
 def _is_text(value: str) -> bool:

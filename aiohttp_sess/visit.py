@@ -171,7 +171,9 @@ class Visit:
             impossible = None
             if self._phase is _Phase.SENT:
                 todo, impossible = plan_after_headers(
-                    todo, server_side=self._handle.storage.server_side
+                    todo,
+                    server_side=self._handle.storage.server_side,
+                    new_lifetime=self._changes.new_lifetime,
                 )
                 if self._changes.renewing and impossible:
                     self._changes.cancel_renewal()

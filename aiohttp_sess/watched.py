@@ -23,7 +23,7 @@ logger = logging.getLogger("aiohttp_sess")
 Key = str | StateKey[Any]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class _HandedOut:
     """A value that the application can change in place, and its encoding when it was handed out."""
 
@@ -97,8 +97,9 @@ class WatchedState:
         self.raw.clear()
         self._handed_out.clear()
 
-    def unwatch_changed(self, before: Mapping[str, msgspec.Raw]) -> None:
-        """Let go of handed out values that are no longer what they were in ``before``."""
+    def take_over(self, other: WatchedState) -> None:
+        """Have the values of ``other``; those that were handed out and differ are let go."""
+        before, self.raw = self.raw, other.raw
         for name in list(self._handed_out):
             if self.raw.get(name) != before.get(name):
                 del self._handed_out[name]

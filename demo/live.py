@@ -27,7 +27,8 @@ routes = web.RouteTableDef()
 async def live(request: web.Request) -> web.StreamResponse:
     """Take notes, save each, and say what the session holds then; close when it has ended."""
     # A browser lets any site open a socket here, with the cookie: only the Origin tells.
-    if request.headers.get("Origin", "").partition("://")[2] != request.host:
+    scheme, _, host = request.headers.get("Origin", "").partition("://")
+    if scheme not in {"http", "https"} or not host or host != request.host:
         raise web.HTTPForbidden
     session = await get_session(request)
     socket = web.WebSocketResponse(heartbeat=30, max_msg_size=_LONGEST_MESSAGE)

@@ -151,12 +151,12 @@ class OutlivesDeadlines(MemoryStorage):
 
     async def save(self, record: SessionRecord, ttl: timedelta) -> StoredRecord:
         self._deadline = record.deadline
-        return await super().save(dataclasses.replace(record), ttl)
+        return await super().save(dataclasses.replace(record, deadline=None), ttl)
 
     async def update(
         self, key: SessionKey, record: SessionRecord, ttl: timedelta, *, revision: object
     ) -> StoredRecord:
-        record = dataclasses.replace(record)
+        record = dataclasses.replace(record, deadline=None)
         return await super().update(key, record, ttl, revision=revision)
 
     async def load(self, key: SessionKey, *, ttl: timedelta | None = None) -> StoredRecord | None:

@@ -117,7 +117,7 @@ def test_after_the_headers_what_the_server_has_can_still_be_written(
     todo: Plan, rest: Plan, reason: str | None
 ) -> None:
     """ASVS 7.4.1: a logout counts also where the cookie can no longer be erased."""
-    done, why = plan_after_headers(todo, server_side=True)
+    done, why = plan_after_headers(todo, server_side=True, new_lifetime=False)
     assert done == rest
     if reason is None:
         assert why is None
@@ -126,9 +126,16 @@ def test_after_the_headers_what_the_server_has_can_still_be_written(
             raise RuntimeError(why)
 
 
+def test_a_lifecycle_that_is_set_after_the_headers_is_kept_and_told_of() -> None:
+    todo = Plan((UPDATE,), SET)
+    done, why = plan_after_headers(todo, server_side=True, new_lifetime=True)
+    assert done == Plan((UPDATE,), KEEP)
+    assert why is not None and "the cookie keeps its age" in why
+
+
 @pytest.mark.parametrize("todo", EVERY_PLAN, ids=str)
 def test_after_the_headers_nothing_can_be_written_into_the_cookie(todo: Plan) -> None:
-    done, why = plan_after_headers(todo, server_side=False)
+    done, why = plan_after_headers(todo, server_side=False, new_lifetime=False)
     assert done == NOTHING
     if todo.storage in ((), (UPDATE_TTL,)):
         assert why is None
@@ -141,7 +148,7 @@ def test_after_the_headers_nothing_can_be_written_into_the_cookie(todo: Plan) ->
 def test_after_the_headers_no_plan_needs_one_and_nothing_is_lost_in_silence(
     todo: Plan, server_side: bool
 ) -> None:
-    rest, why = plan_after_headers(todo, server_side=server_side)
+    rest, why = plan_after_headers(todo, server_side=server_side, new_lifetime=False)
     assert rest.cookie is KEEP
     assert SAVE not in rest.storage and RENEW not in rest.storage
     left_out = set(todo.storage) - set(rest.storage) - {UPDATE_TTL}

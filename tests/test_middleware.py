@@ -49,6 +49,11 @@ async def test_handle_of_another_application_is_no_handle() -> None:
     async def ask(request: web.Request) -> web.Response:
         with pytest.raises(RuntimeError, match="no such session"):
             await get_session(request, foreign)
+        for nonsense in ("id", 7, dict):
+            with pytest.raises(TypeError, match=r"what setup\(\) answered"):
+                await get_session(request, nonsense)  # type: ignore[arg-type]
+            with pytest.raises(TypeError, match="must be an aiohttp request"):
+                await get_session(nonsense)  # type: ignore[arg-type]
         return web.Response()
 
     async with serve(application(memory(), {"/ask": ask})) as server:
@@ -73,7 +78,7 @@ async def note_after(request: web.Request, handler: Handler) -> web.StreamRespon
 
 @web.middleware
 async def too_early(request: web.Request, handler: Handler) -> web.StreamResponse:
-    with pytest.raises(RuntimeError, match="before any middleware that uses the session"):
+    with pytest.raises(RuntimeError, match="before it gets any middleware that uses the session"):
         await get_session(request)
     return await handler(request)
 

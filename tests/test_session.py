@@ -536,3 +536,10 @@ def test_the_repr_of_what_cannot_be_saved_is_no_error() -> None:
     with pytest.raises(SessionValueError, match=r"session\['list'\]") as info:
         session.status  # noqa: B018  # what is tested
     assert "hunter2" not in str(info.value)
+
+
+def test_a_session_begins_empty() -> None:
+    with pytest.raises(TypeError, match=r"session\.update"):
+        Session({"a": 1})  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="fn must be callable, not int"):
+        Session().update_value("missing", 3)  # type: ignore[call-overload]

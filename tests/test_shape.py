@@ -24,7 +24,7 @@ FLOORS = [
     {"lifetime", "watched"},
     {"operations"},
     {"changes", "storage.interface"},
-    {"late", "lifecycle", "mapping", "sockets", "storage.keyed"},
+    {"late", "lifecycle", "mapping", "sockets", "storage.keyed", "storage.pipelines"},
     {"session"},
     {"commit", "storage.cookie", "storage.memcached", "storage.memory", "storage.redis"}
     | {"transport"},
@@ -42,7 +42,7 @@ OUTSIDE = {
     "aiomcache": {"storage.memcached"},
     "cryptography": {"secret"},
     "pytest": {"testing"},
-    "redis": {"storage.redis"},
+    "redis": {"storage.pipelines", "storage.redis"},
 }
 
 

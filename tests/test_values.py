@@ -174,6 +174,35 @@ def test_what_is_not_json_is_refused(what: str) -> None:
     assert after.operations._by_name == before.operations._by_name
 
 
+@pytest.mark.parametrize("key", ["k" * 200_000, "4111-1111-1111", "hunter2 hunter2", "\ud800"])
+def test_a_message_shows_no_keys_that_may_be_data(key: str) -> None:
+    with pytest.raises(SessionValueError) as info:
+        Session()["x"] = {"field": [{key: ["\ud800"]}]}
+    assert str(info.value).endswith("at ['field'][0][…][0] holds half a surrogate pair") or (
+        key == "\ud800"
+    )
+    assert key not in str(info.value)
+    assert len(str(info.value)) < 300
+
+
+@pytest.mark.parametrize("depth", range(100, 1100, 10))
+def test_however_deep_it_is_it_is_refused_by_the_right_error(depth: int) -> None:
+    value: object = "\ud800"
+    for _ in range(depth):
+        value = [value]
+    with pytest.raises(SessionValueError) as info:
+        Session()["x"] = value
+    assert len(str(info.value)) < 300
+
+
+def test_what_is_wrong_is_found_in_what_is_shared_and_in_itself() -> None:
+    shared: list[object] = []
+    value: list[object] = [shared, shared]
+    value += [value, {1: 2}]
+    with pytest.raises(SessionValueError):
+        Session()["x"] = value
+
+
 @pytest.mark.parametrize("depth", [500, 900, 990, 1_500, 5_000, 20_000])
 def test_what_is_deep_and_no_json_is_refused(depth: int) -> None:
     """Whatever the interpreter's limits on recursion are."""

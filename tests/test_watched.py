@@ -273,9 +273,7 @@ def test_a_value_that_was_replaced_is_not_watched(
 def test_a_value_that_another_request_wrote_is_not_watched() -> None:
     watched = state(x="[]", y="[]", z="[]")
     values = {name: watched.get(name) for name in "xyz"}
-    before = watched.raw
-    watched.raw = state(x="[]", y="[1]").raw
-    watched.unwatch_changed(before)
+    watched.take_over(state(x="[]", y="[1]"))
     for value in values.values():
         value.append("late")
     assert list(watched.changed_in_place()) == ["x"]

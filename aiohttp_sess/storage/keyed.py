@@ -17,6 +17,7 @@ chose it, a write that was sent again after a lost reply recognises itself.
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 import secrets
 import time
@@ -29,13 +30,13 @@ from ..errors import DeserializationError, SessionConflict, SessionGone, Storage
 from ..record import SessionRecord, decode_record, encode_record
 from .interface import AbstractStorage, SessionKey, StoredRecord
 
-__all__ = ("STAMP_LENGTH", "Entry", "KeyedStorage", "Version")
+__all__ = ("STAMP_LENGTH", "Entry", "KeyedStorage", "Version", "checked_timeout")
 
 STAMP_LENGTH = 16
 _KEY = re.compile(r"[A-Za-z0-9_-]{43}")
 # A name has 64 more characters, and memcached takes 250 without spaces.
 _PREFIX = re.compile(r"[\x21-\x7e]{0,128}")
-_NEVER_SEEN_TWICE = 3
+_ATTEMPTS = 3  # a random key is never taken: a backend that says so thrice is broken
 
 
 class Version(NamedTuple):
@@ -50,6 +51,9 @@ class Entry(NamedTuple):
 
     value: bytes
     token: Any = None
+
+    def __repr__(self) -> str:  # the value is a user's
+        return f"<Entry of {len(self.value)} bytes>"
 
 
 class KeyedStorage(AbstractStorage):
@@ -133,7 +137,7 @@ class KeyedStorage(AbstractStorage):
         return StoredRecord(key, record, version)
 
     async def save(self, record: SessionRecord, ttl: timedelta) -> StoredRecord:
-        for _ in range(_NEVER_SEEN_TWICE):
+        for _ in range(_ATTEMPTS):
             key = SessionKey.generate()
             digest = _digest(key)
             assert digest is not None  # it was just generated
@@ -143,7 +147,7 @@ class KeyedStorage(AbstractStorage):
             if added or await self._holds(name, stamp):
                 return StoredRecord(key, record, Version(stamp))
         raise StorageUnavailable(
-            f"the backend refused {_NEVER_SEEN_TWICE} random keys as taken: it is not working"
+            f"the backend refused {_ATTEMPTS} random keys as taken: it is not working"
         )
 
     async def update(
@@ -195,6 +199,19 @@ class KeyedStorage(AbstractStorage):
             return seconds
         # A backend takes no TTL of nothing; the deadline is checked again when it is loaded.
         return max(min(seconds, record.deadline - self.clock()), 0.001)
+
+
+def checked_timeout(seconds: float) -> float:
+    """How long an operation may take, if it is that.
+
+    :raises TypeError: for what is no number.
+    :raises ValueError: for what is not positive and finite.
+    """
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+        raise TypeError(f"timeout must be seconds, not {type(seconds).__name__}")
+    if not 0 < seconds < math.inf:
+        raise ValueError(f"timeout must be a positive number of seconds, not {seconds}")
+    return seconds
 
 
 def _digest(key: SessionKey) -> str | None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Self
 
 from ..errors import SerializationError, StorageUnavailable
-from .keyed import STAMP_LENGTH, Entry, KeyedStorage, Version
+from .keyed import STAMP_LENGTH, Entry, KeyedStorage, Version, checked_timeout
 
 try:
     from aiomcache import Client, ClientException, FlagClient
@@ -70,12 +70,8 @@ class MemcachedStorage(KeyedStorage):
         super().__init__(key_prefix=key_prefix, clock=clock)
         if not isinstance(client, FlagClient):
             raise TypeError(f"client must be an aiomcache.Client, not {type(client).__name__}")
-        if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
-            raise TypeError(f"timeout must be seconds, not {type(timeout).__name__}")
-        if not 0 < timeout < math.inf:
-            raise ValueError(f"timeout must be a positive number of seconds, not {timeout}")
         _check_int("pool_size", pool_size, at_most=None)
-        self.timeout = timeout
+        self.timeout = checked_timeout(timeout)
         self._client = client
         self._owns_client = False
         # Those who wait inside aiomcache's pool wait in vain when the connections in use are
@@ -185,7 +181,8 @@ class MemcachedStorage(KeyedStorage):
                 f"memcached did not answer within {self.timeout} seconds"
             ) from error
         except (ClientException, EOFError, LimitOverrunError, OSError) as error:
-            raise StorageUnavailable(f"memcached is not usable: {error!r}") from error
+            said = str(error) or type(error).__name__
+            raise StorageUnavailable(f"memcached is not usable: {said}") from error
 
 
 class _Reply(NamedTuple):

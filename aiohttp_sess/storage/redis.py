@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import math
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Self
 
 from ..errors import StorageUnavailable
-from .keyed import STAMP_LENGTH, Entry, KeyedStorage, Version
+from .keyed import STAMP_LENGTH, Entry, KeyedStorage, Version, checked_timeout
 
 try:
     import redis
@@ -19,7 +17,10 @@ try:
     from redis.asyncio.connection import parse_url
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
+    from redis.client import NEVER_DECODE
     from redis.exceptions import NoScriptError, RedisClusterException, RedisError
+
+    from .pipelines import Pipelines
 except ImportError as error:
     raise ImportError(
         'RedisStorage needs redis-py: pip install "aiohttp-sess[redis]"', name=error.name
@@ -35,8 +36,7 @@ _REPLACE = (
 _REMOVE = f"{_UNLESS_SAME} then return 0 end return redis.call('DEL', KEYS[1])"
 _SHA1 = {script: hashlib.sha1(script.encode()).hexdigest() for script in (_REPLACE, _REMOVE)}
 
-_MAX_CONNECTIONS = 50
-_NEEDED = ("delete", "eval", "evalsha", "get", "get_encoder", "getex", "pexpire", "set")
+_NEEDED = ("execute_command", "pipeline")
 
 
 class RedisStorage(KeyedStorage):
@@ -44,8 +44,8 @@ class RedisStorage(KeyedStorage):
 
     :param client: of ``redis.asyncio``: a single Redis, a Sentinel's ``master_for``, a cluster. It
         stays yours: the storage never closes it. When to try again after a dropped connection is
-        up to it, and so is what happens when its connections are all in use: the default pool
-        raises, which is a `StorageUnavailable`; a ``BlockingConnectionPool`` waits.
+        up to it. At most 4 of its connections are in use at once, and commands of concurrent
+        requests leave as one pipeline.
     :param key_prefix: what the names of its keys begin with.
     :param timeout: seconds that an operation may take, waiting for a connection included.
     :param clock: the time now, Unix time in seconds; the TTL of a key goes by the server's own.
@@ -79,14 +79,10 @@ class RedisStorage(KeyedStorage):
                 "client must be one of redis.asyncio, such as redis.asyncio.Redis, not "
                 f"{type(client).__module__}.{type(client).__name__}"
             )
-        if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
-            raise TypeError(f"timeout must be seconds, not {type(timeout).__name__}")
-        if not 0 < timeout < math.inf:
-            raise ValueError(f"timeout must be a positive number of seconds, not {timeout}")
-        self.timeout = timeout
+        self.timeout = checked_timeout(timeout)
         self._client = client
         self._owns_client = False
-        self._free: AbstractAsyncContextManager[Any] = nullcontext()
+        self._pipelines = Pipelines(client, timeout=self.timeout)
         self._known_scripts: set[str] = set()
 
     @classmethod
@@ -101,18 +97,16 @@ class RedisStorage(KeyedStorage):
     ) -> Self:
         """A storage with a client of its own, which `close` closes.
 
-        A request waits while all connections are in use, and a command whose connection was
-        dropped is sent once more.
+        A command whose connection was dropped is sent once more.
 
         :param url: ``redis://``, ``rediss://`` (TLS) or ``unix://``, as redis-py reads it.
-        :param client_options: for the client's connections, such as ``password``,
-            ``ssl_ca_certs`` or ``max_connections`` (50).
+        :param client_options: for the client's connections, such as ``password`` or
+            ``ssl_ca_certs``.
         :raises ValueError: for a URL that is none; its text, which may hold a password, is not in
             the message.
         :raises TypeError: for an option that redis-py does not know.
         """
         options = {
-            "max_connections": _MAX_CONNECTIONS,
             # The storage's own timeout is around everything; redis-py's costs a task per write.
             "socket_timeout": None,
             "socket_connect_timeout": None,
@@ -135,58 +129,53 @@ class RedisStorage(KeyedStorage):
         client: Redis = Redis.from_pool(pool)
         storage = cls(client, key_prefix=key_prefix, timeout=timeout, clock=clock)
         storage._owns_client = True
-        # Not a BlockingConnectionPool: its asyncio.Condition loses a wake-up when the request that
-        # it wakes is cancelled (Python 3.11), and the next one waits in vain.
-        storage._free = asyncio.Semaphore(pool.max_connections)
         return storage
 
     async def read(self, name: str, ttl: float | None) -> Entry | None:
-        try:
-            if ttl is None:
-                value = await self._ask(self._client.get, name)
-            else:
-                value = await self._ask(self._client.getex, name, px=_milliseconds(ttl))
-        except UnicodeDecodeError as error:
-            # From a client with decode_responses=True, for bytes that are no text.
-            return Entry(error.object)
-        if isinstance(value, str):
-            value = self._client.get_encoder().encode(value)
+        command = ("GET", name) if ttl is None else ("GETEX", name, "PX", _milliseconds(ttl))
+        # As bytes, also from a client with decode_responses=True.
+        value = await self._ask(*command, **{NEVER_DECODE: True})
         return None if value is None else Entry(value)
 
     async def add(self, name: str, value: bytes, ttl: float) -> bool:
-        return bool(await self._ask(self._client.set, name, value, px=_milliseconds(ttl), nx=True))
+        return bool(await self._ask("SET", name, value, "PX", _milliseconds(ttl), "NX"))
 
     async def replace(self, name: str, value: bytes, ttl: float, version: Version) -> bool:
-        arguments = (version.stamp, value, _milliseconds(ttl))
-        return bool(await self._ask(self._run, _REPLACE, name, *arguments))
+        return await self._run(_REPLACE, name, version.stamp, value, _milliseconds(ttl))
 
     async def touch(self, name: str, ttl: float) -> bool:
-        return bool(await self._ask(self._client.pexpire, name, _milliseconds(ttl)))
+        return bool(await self._ask("PEXPIRE", name, _milliseconds(ttl)))
 
     async def remove(self, name: str, version: Version | None) -> bool:
         if version is None:
-            return bool(await self._ask(self._client.delete, name))
-        return bool(await self._ask(self._run, _REMOVE, name, version.stamp))
+            return bool(await self._ask("DEL", name))
+        return await self._run(_REMOVE, name, version.stamp)
 
     async def close(self) -> None:
+        await self._pipelines.close()
         if self._owns_client:
-            await self._ask(self._client.aclose)
+            await self._within_time(self._client.aclose())
 
-    async def _run(self, script: str, name: str, *arguments: Any) -> Any:
+    async def _run(self, script: str, name: str, *arguments: Any) -> bool:
         """Run a script on one key; Redis keeps it by its SHA-1 from the first time on."""
         if script in self._known_scripts:
             try:
-                return await self._client.evalsha(_SHA1[script], 1, name, *arguments)
-            except NoScriptError:
-                pass  # restarted, flushed, or another node of a cluster
-        answer = await self._client.eval(script, 1, name, *arguments)
+                return bool(await self._ask("EVALSHA", _SHA1[script], 1, name, *arguments))
+            except StorageUnavailable as error:
+                # Restarted, flushed, or another node of a cluster.
+                if not isinstance(error.__cause__, NoScriptError):
+                    raise
+        answer = await self._ask("EVAL", script, 1, name, *arguments)
         self._known_scripts.add(script)
-        return answer
+        return bool(answer)
 
-    async def _ask(self, command: Callable[..., Awaitable[Any]], *args: Any, **options: Any) -> Any:
+    async def _ask(self, *command: Any, **options: Any) -> Any:
+        return await self._within_time(self._pipelines.send(*command, **options))
+
+    async def _within_time(self, operation: Awaitable[Any]) -> Any:
         try:
-            async with asyncio.timeout(self.timeout), self._free:
-                return await command(*args, **options)
+            async with asyncio.timeout(self.timeout):
+                return await operation
         except TimeoutError as error:
             raise StorageUnavailable(
                 f"Redis did not answer within {self.timeout} seconds"

@@ -248,15 +248,18 @@ async def test_many_at_once_share_few_connections(relay: Relay) -> None:
     async with connected(f"redis://127.0.0.1:{relay.port}", max_connections=4) as storage:
         reads = [storage.read(f"nothing{number}", None) for number in range(200)]
         assert await asyncio.gather(*reads) == [None] * 200
-        assert relay.connections == 4
+        assert relay.connections <= 4
 
 
 async def test_a_users_pool_that_is_exhausted_is_unavailable(redis_server: RedisServer) -> None:
     async with redis.from_url(redis_server.url, max_connections=1) as client:
         storage = RedisStorage(client)
-        reads = [storage.read("nothing", None) for _ in range(3)]
-        outcomes = await asyncio.gather(*reads, return_exceptions=True)
-        assert any(isinstance(outcome, StorageUnavailable) for outcome in outcomes)
+        take: Callable[..., Awaitable[Any]] = client.connection_pool.get_connection
+        taken = await take()
+        with pytest.raises(StorageUnavailable):
+            await storage.read("nothing", None)
+        await client.connection_pool.release(taken)
+        assert await storage.read("nothing", None) is None
 
 
 async def test_nobody_waits_for_a_connection_that_is_free(relay: Relay) -> None:

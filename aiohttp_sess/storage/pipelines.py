@@ -1,0 +1,118 @@
+"""Commands of concurrent requests, sent to Redis together.
+
+Most of what a command costs is paid once for each exchange with the server, not for each command.
+So while an exchange is under way, the commands that become ready in one turn of the event loop
+leave as one pipeline. A command that comes when there is none leaves at once, alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+from redis.asyncio import Redis, RedisCluster
+
+__all__ = ("Pipelines",)
+
+_EXCHANGES = 4  # at once: enough to keep Redis busy, few enough for pipelines to fill up
+_LONGEST = 128  # commands in a pipeline
+
+
+class _Waiting(NamedTuple):
+    command: tuple[Any, ...]
+    options: dict[str, Any]
+    reply: asyncio.Future[Any]
+
+
+class Pipelines:
+    """Sends commands, and hands each its own reply.
+
+    To be cancelled while one waits touches no other's command; one's own is done or not done.
+
+    :param client: of ``redis.asyncio``.
+    :param timeout: seconds that an exchange may take.
+    """
+
+    def __init__(self, client: Redis | RedisCluster, *, timeout: float) -> None:
+        self._client = client
+        self._timeout = timeout
+        # A pool that is smaller than that raises when it is asked for one connection too many.
+        pool = getattr(client, "connection_pool", None)
+        self._free = min(_EXCHANGES, getattr(pool, "max_connections", _EXCHANGES))
+        self._under_way: set[asyncio.Task[list[Any]]] = set()
+        self._idle = self._free
+        self._waiting: deque[_Waiting] = deque()
+        self._leaving = False  # whether those who wait will leave at the end of this turn
+
+    async def send(self, *command: Any, **options: Any) -> Any:
+        """The reply to a command.
+
+        :raises redis.RedisError: whatever the client or the server says to it.
+        :raises TimeoutError: where the exchange it left with took too long.
+        """
+        if self._free == self._idle and not self._waiting:
+            self._free -= 1
+            try:
+                return await self._client.execute_command(*command, **options)
+            finally:
+                self._returned()
+        reply = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Waiting(command, options, reply))
+        self._leave_soon()
+        return await reply
+
+    async def close(self) -> None:
+        """Give up what is under way."""
+        for task in self._under_way:
+            task.cancel()
+        await asyncio.gather(*self._under_way, return_exceptions=True)
+
+    def _leave_soon(self) -> None:
+        if not self._leaving:
+            self._leaving = True
+            asyncio.get_running_loop().call_soon(self._leave)
+
+    def _leave(self) -> None:
+        self._leaving = False
+        while self._free and self._waiting:
+            longest = min(len(self._waiting), _LONGEST)
+            batch = [self._waiting.popleft() for _ in range(longest)]
+            batch = [one for one in batch if not one.reply.done()]
+            if batch:
+                self._free -= 1
+                task = asyncio.create_task(self._exchange(batch))
+                self._under_way.add(task)
+                task.add_done_callback(partial(self._hand_out, batch))
+
+    def _returned(self) -> None:
+        self._free += 1
+        if self._waiting:
+            self._leave_soon()
+
+    async def _exchange(self, batch: Sequence[_Waiting]) -> list[Any]:
+        async with asyncio.timeout(self._timeout):
+            pipeline = self._client.pipeline(transaction=False)
+            for one in batch:
+                pipeline.execute_command(*one.command, **one.options)
+            replies: list[Any] = await pipeline.execute(raise_on_error=False)
+            return replies
+
+    def _hand_out(self, batch: Sequence[_Waiting], task: asyncio.Task[list[Any]]) -> None:
+        self._under_way.discard(task)
+        self._returned()
+        if task.cancelled():
+            for one in batch:
+                one.reply.cancel()
+            return
+        error = task.exception()
+        replies = task.result() if error is None else [error] * len(batch)
+        for one, reply in zip(batch, replies, strict=True):
+            if one.reply.done():
+                continue  # nobody waits for it any more
+            if isinstance(reply, BaseException):
+                one.reply.set_exception(reply)
+            else:
+                one.reply.set_result(reply)
