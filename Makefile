@@ -3,14 +3,16 @@
 PYTHON ?= python3
 PORT ?= 8080
 STORAGE ?= cookie
+ROUNDS ?= 1000
+BENCH ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-CODE := aiohttp_sess demo tests
+CODE := aiohttp_sess benchmarks demo tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fmt servers clean
+.PHONY: help demo test soak bench lint fmt servers clean
 
 help: ## Show what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +32,15 @@ demo: $(INSTALLED) ## Serve the demo on http://127.0.0.1:8080 (PORT= and STORAGE
 
 test: $(INSTALLED) servers lint ## Check types and style, and run all the tests
 	$(BIN)/python -m pytest --cov --cov-report=term
+
+soak: $(INSTALLED) servers ## Race for as long as you like (ROUNDS= overrides)
+	$(BIN)/python -m tests.races.soak --rounds $(ROUNDS)
+	$(BIN)/python -m pytest --hypothesis-profile=soak tests/races/test_model.py tests/test_changes.py \
+		-k "TestRaces or TestParallel"
+
+bench: $(INSTALLED) servers ## Measure it beside aiohttp-session, into docs/benchmarks (BENCH=--quick: 2 minutes)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,bench]'
+	$(BIN)/python -m benchmarks $(BENCH)
 
 lint: $(INSTALLED) ## Check types and style
 	$(BIN)/python -m ruff check $(CODE) setup.py

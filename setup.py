@@ -18,6 +18,7 @@ REDIS = ["redis[hiredis]>=5.1"]
 MEMCACHED = ["aiomcache>=0.8.2"]
 TESTING = ["pytest>=8", "pytest-aiohttp>=1.1"]
 DEMO = ["jinja2>=3.1"]
+BENCH = [*REDIS, *MEMCACHED, "aiohttp-session==2.12.1", "matplotlib>=3.9"]
 
 setup(
     name="aiohttp-sess",
@@ -49,6 +50,7 @@ setup(
         "memcached": MEMCACHED,
         "testing": TESTING,
         "demo": DEMO,
+        "bench": BENCH,
         "dev": [
             *REDIS,
             *MEMCACHED,

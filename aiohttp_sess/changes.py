@@ -62,7 +62,7 @@ class Changes:
         :raises KeyError: where there is none.
         :raises SessionValueError: where it is not of the type that a `StateKey` names.
         """
-        if not self._state.watches_only(key):
+        if self._state.watches_another(key):
             self.notice(split(key)[0])
         return self._state.get(key)
 

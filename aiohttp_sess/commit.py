@@ -22,6 +22,7 @@ from .lifecycle import Plan, StorageStep, deadline, plan, refreshes_always, ttl_
 from .lifetime import lifecycle_of
 from .operations import Snapshot
 from .record import SessionRecord
+from .status import SessionStatus
 from .storage.interface import AbstractStorage, SessionKey, StoredRecord
 
 __all__ = ("Commit", "find_record", "fresh_record")
@@ -84,6 +85,14 @@ class Commit:
             stored=self.stored is not None,
             worth_saving=self._changes.worth_saving,
             refresh=self.lifecycle if refresh else None,
+        )
+
+    def nothing_to_do(self, *, refreshed: bool) -> bool:
+        """Whether a commit would do nothing at all; while one is under way it would."""
+        return (
+            self._changes.due is SessionStatus.UNCHANGED
+            and not self.rekeyed
+            and (refreshed or self.stored is None or not refreshes_always(self.lifecycle))
         )
 
     async def carry_out(self, plan: Plan) -> str | None:

@@ -86,4 +86,4 @@ async def _find(handle: SessionHandle, key: SessionKey) -> _Found | None:
             return None
         stored = stored._replace(key=given)
         refreshed = isinstance(lifecycle, BrowserSession)
-    return _Found(stored, refreshed, stored.key != key)
+    return _Found(stored, refreshed, stored.key is not key and stored.key != key)

@@ -126,10 +126,13 @@ class CookieTransport:
                 )
         if read or line is not None:
             # Merged here, since FileResponse sets its own shortly before it is sent.
+            if hdrs.VARY not in headers:
+                headers[hdrs.VARY] = "Cookie"
+                return
             vary = ", ".join(headers.getall(hdrs.VARY, ()))
             names = {name.strip().lower() for name in vary.split(",")}
             if not names & {"*", "cookie"}:
-                headers[hdrs.VARY] = f"{vary}, Cookie" if vary else "Cookie"
+                headers[hdrs.VARY] = f"{vary}, Cookie"
 
     def unframe(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
         """Take back what preparing ``response`` has done to the connection, before another is sent.

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Coroutine
 from typing import Any
 
 __all__ = ("Commits", "Turns")
@@ -51,13 +50,18 @@ class Turns:
         self._lock = asyncio.Lock()
         self._under_way: asyncio.Task[None] | None = None
 
-    @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
+    async def __aenter__(self) -> None:
         """Wait for one's turn. A commit goes on when the one who waits for it is cancelled."""
-        async with self._lock:
-            if self._under_way is not None and not self._under_way.done():
+        await self._lock.acquire()
+        if self._under_way is not None and not self._under_way.done():
+            try:
                 await asyncio.wait([self._under_way])
-            yield
+            except BaseException:
+                self._lock.release()
+                raise
+
+    async def __aexit__(self, *_: object) -> None:
+        self._lock.release()
 
     async def run(self, commit: Coroutine[Any, Any, None]) -> None:
         """Carry out a commit, in one's turn. To be cancelled here does not cut it in half."""

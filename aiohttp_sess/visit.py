@@ -61,7 +61,7 @@ class Visit:
         """The session, loaded from the storage the first time."""
         self._asked = True
         if self._session is None:
-            async with self._turns.turn():
+            async with self._turns:
                 return await self._load()
         return self._session
 
@@ -78,7 +78,7 @@ class Visit:
 
     async def reload(self) -> bool:
         """See `Session.reload`."""
-        async with self._turns.turn():
+        async with self._turns:
             stored = self._commit.stored
             if stored is None:
                 return False
@@ -164,7 +164,9 @@ class Visit:
         if self._session is None:
             await self._refresh_unasked()
             return None
-        async with self._turns.turn():
+        if self._commit.nothing_to_do(refreshed=self._refreshed):
+            return None
+        async with self._turns:
             if self._gone and not self._changes.purging:
                 return None
             todo = self._commit.plan(refreshed=self._refreshed)
@@ -194,7 +196,7 @@ class Visit:
         if self._refreshed or not wanted:
             return
         try:
-            async with self._turns.turn():
+            async with self._turns:
                 await self._load()
             await self._save()
         except StorageError as error:

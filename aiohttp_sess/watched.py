@@ -73,11 +73,17 @@ class WatchedState:
             self._handed_out.setdefault(name, {})[typed] = _HandedOut(value, seen)
         return value
 
-    def watches_only(self, key: Key) -> bool:
-        """Whether the value under ``key`` was handed out under this very key, and no other."""
+    def watches(self, key: Key) -> bool:
+        """Whether the value under ``key`` was handed out under this very key."""
         name, typed = split(key)
-        known = self._handed_out.get(name, {})
-        return len(known) == 1 and typed in known
+        return typed in self._handed_out.get(name, ())
+
+    def watches_another(self, key: Key) -> bool:
+        """Whether the value under ``key`` was handed out under another key for its name."""
+        if not self._handed_out:
+            return False
+        name, typed = split(key)
+        return any(other is not typed for other in self._handed_out.get(name, ()))
 
     def put(self, key: Key, raw: msgspec.Raw, value: object = None) -> None:
         """Set a value; ``value`` is the object that it was encoded from, if it is to be watched."""

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from redis.asyncio import Redis, RedisCluster
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 __all__ = ("Pipelines",)
 
@@ -50,7 +51,8 @@ class Pipelines:
     async def send(self, *command: Any, **options: Any) -> Any:
         """The reply to a command.
 
-        :raises redis.RedisError: whatever the client or the server says to it.
+        :raises redis.RedisError: whatever the client or the server says to it, and where `close` came
+            first.
         :raises TimeoutError: where the exchange it left with took too long.
         """
         if self._free == self._idle and not self._waiting:
@@ -103,11 +105,8 @@ class Pipelines:
     def _hand_out(self, batch: Sequence[_Waiting], task: asyncio.Task[list[Any]]) -> None:
         self._under_way.discard(task)
         self._returned()
-        if task.cancelled():
-            for one in batch:
-                one.reply.cancel()
-            return
-        error = task.exception()
+        # Who waits was not cancelled, only what it waits for.
+        error = RedisConnectionError("closed") if task.cancelled() else task.exception()
         replies = task.result() if error is None else [error] * len(batch)
         for one, reply in zip(batch, replies, strict=True):
             if one.reply.done():

@@ -1,0 +1,1 @@
+"""What it costs: run each with ``python -m benchmarks.…`` in a checkout."""
