@@ -51,7 +51,7 @@ class Pipelines:
     async def send(self, *command: Any, **options: Any) -> Any:
         """The reply to a command.
 
-        :raises redis.RedisError: whatever the client or the server says to it, and where `close` came
+        :raises redis.RedisError: whatever the client or the server says to it, or `close` came
             first.
         :raises TimeoutError: where the exchange it left with took too long.
         """
