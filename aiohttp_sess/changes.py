@@ -1,14 +1,10 @@
-"""What one request does to a session: the working copy of its record.
-
-When another request saved in between, this one's own operations are done again on the latest record
-(`Changes.rebase`): what it set, deleted or computed, and nothing that it only read.
-"""
+"""What one request does to a session: the working copy of its record."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 from .operations import Operations, Snapshot, Update
 from .record import EncodedState, Lifetime, SessionRecord, new_id
@@ -102,6 +98,8 @@ class Changes:
 
         :raises SessionValueError: where something that is not JSON was put into a value.
         """
+        if not self._state.handed_out:
+            return
         for name in self._state.changed_in_place(only):
             self._operations.set(name, self._state.raw[name])
 
@@ -120,14 +118,12 @@ class Changes:
     @property
     def owner(self) -> str | None:
         """The user that the session belongs to."""
-        owner: str | None = self._fields.get("owner", self._record.owner)
-        return owner
+        return cast("str | None", self._fields.get("owner", self._record.owner))
 
     @property
     def lifetime(self) -> Lifetime | None:
         """The lifecycle that was set for this session alone."""
-        lifetime: Lifetime | None = self._fields.get("lifetime", self._record.lifetime)
-        return lifetime
+        return cast("Lifetime | None", self._fields.get("lifetime", self._record.lifetime))
 
     @property
     def new_lifetime(self) -> bool:
@@ -193,18 +189,19 @@ class Changes:
 
     # -- saved, or to be done again -------------------------------------------------------------
 
-    def snapshot(self) -> Snapshot:
-        """The record as this request would have it, and what it did to get there."""
+    def snapshot(self, deadline: float | None = None) -> Snapshot:
+        """The record as this request would have it, and what it did to get there.
+
+        :param deadline: the record's, Unix time in seconds.
+        """
         self.notice()
-        state = EncodedState(dict(self._state.raw))
-        return Snapshot(
-            dataclasses.replace(self._record, state=state, **self._fields),
-            self._operations.copy(),
-            dict(self._fields),
-            self._forces,
-            self._renewals,
-            self._purges,
+        old, state = self._record, EncodedState(dict(self._state.raw))
+        # `dataclasses.replace` takes four times as long.
+        record = SessionRecord(
+            state, old.created, deadline, self.lifetime, self.owner, old.cookie, old.id
         )
+        done = self._operations.copy(), dict(self._fields)
+        return Snapshot(record, *done, self._forces, self._renewals, self._purges)
 
     def settle(self, saved: Snapshot, record: SessionRecord) -> None:
         """The storage has ``record`` now, which is what ``saved`` asked for.
@@ -235,7 +232,8 @@ class Changes:
         self._start(record, stored=True)
 
     def rebase(self, latest: SessionRecord) -> None:
-        """Do this request's own operations again, on the ``latest`` record.
+        """Do this request's own operations again, on the ``latest`` record: what it set, deleted or
+        computed, and nothing that it only read.
 
         :raises Exception: whatever a function given to `update` raises; nothing is changed then.
         """

@@ -8,7 +8,6 @@ lock is held anywhere. What was ended meanwhile stays ended: that is `SessionGon
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import logging
 import random
 from collections.abc import Awaitable, Callable
@@ -108,8 +107,8 @@ class Commit:
         ended = None
         for step in plan.storage:
             if step is StorageStep.SAVE:
-                saved = self._changes.snapshot()
-                self._settle(saved, await self._storage.save(self._dated(saved), self.ttl))
+                saved = self._snapshot()
+                self._settle(saved, await self._storage.save(saved.record, self.ttl))
             elif step is StorageStep.UPDATE:
                 await self._until_it_wins(self._update)
             elif step is StorageStep.RENEW:
@@ -143,8 +142,8 @@ class Commit:
 
     async def _update(self) -> None:
         key, _, revision = self._loaded
-        saved = self._changes.snapshot()
-        stored = await self._storage.update(key, self._dated(saved), self.ttl, revision=revision)
+        saved = self._snapshot()
+        stored = await self._storage.update(key, saved.record, self.ttl, revision=revision)
         self._settle(saved, stored)
 
     async def _update_ttl(self) -> None:
@@ -160,15 +159,15 @@ class Commit:
         Saved first, so that a failure in between leaves the old session as it was. And if the old
         one turns out to be ended already, by a logout or by another renewal, the new one goes too.
         """
-        saved = self._changes.snapshot()
-        new = await self._storage.save(self._dated(saved), self.ttl)
+        saved = self._snapshot()
+        new = await self._storage.save(saved.record, self.ttl)
 
         async def end_old() -> bool:
             nonlocal new, saved
-            current = self._changes.snapshot()
+            current = self._snapshot()
             if current.record != saved.record:
                 new = await self._storage.update(
-                    new.key, self._dated(current), self.ttl, revision=new.revision
+                    new.key, current.record, self.ttl, revision=new.revision
                 )
                 saved = current
             return await self._storage.delete(self._loaded.key, revision=self._loaded.revision)
@@ -215,9 +214,8 @@ class Commit:
         self.stored = stored
         self._changes.settle(saved, stored.record)
 
-    def _dated(self, saved: Snapshot) -> SessionRecord:
-        record = saved.record
-        return dataclasses.replace(record, deadline=deadline(self.lifecycle, record.created))
+    def _snapshot(self) -> Snapshot:
+        return self._changes.snapshot(deadline(self.lifecycle, self._changes.created))
 
 
 async def find_record(

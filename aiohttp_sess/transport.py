@@ -58,12 +58,9 @@ class CookieTransport:
 
     def read(self, request: web.BaseRequest) -> list[SessionKey]:
         """The session keys in a request, in their order; what does not open is none of them."""
-        values = dict.fromkeys(
-            value.strip(" \t")
-            for header in request.headers.getall(hdrs.COOKIE, ())
-            for value in self._pair.findall(header)
-        )
-        keys = [self._open(value) for value in values]
+        headers = request.headers.getall(hdrs.COOKIE, ())
+        values = [value for header in headers for value in self._pair.findall(header)]
+        keys = [self._open(value.strip(" \t")) for value in dict.fromkeys(values)]
         if None in keys:
             # ASVS 16.3.3: an attempt to get by is logged, without what was tried.
             logger.warning(

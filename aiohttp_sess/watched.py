@@ -37,11 +37,12 @@ class WatchedState:
     :param raw: the encoded state; it is copied.
     """
 
-    __slots__ = ("_handed_out", "raw")
+    __slots__ = ("handed_out", "raw")
 
     def __init__(self, raw: Mapping[str, msgspec.Raw]) -> None:
         self.raw = dict(raw)
-        self._handed_out: dict[str, dict[StateKey[Any] | None, _HandedOut]] = {}
+        self.handed_out: dict[str, dict[StateKey[Any] | None, _HandedOut]] = {}
+        """What can be changed in place, by name and by the key that it was handed out under."""
 
     def decode(self, key: Key) -> Any:
         """A fresh copy of the value under ``key``.
@@ -63,52 +64,52 @@ class WatchedState:
     def get(self, key: Key) -> Any:
         """The value under ``key``, the same object each time, watched from now on."""
         name, typed = split(key)
-        known = self._handed_out.get(name, {})
+        known = self.handed_out.get(name, {})
         if typed in known:
             return known[typed].value
         value = self.decode(key)
         if is_mutable(value):
             # A typed value may be spelled in another way than the one it was stored in.
             seen = self.raw[name] if typed is None else msgspec.Raw(msgspec.json.encode(value))
-            self._handed_out.setdefault(name, {})[typed] = _HandedOut(value, seen)
+            self.handed_out.setdefault(name, {})[typed] = _HandedOut(value, seen)
         return value
 
     def watches(self, key: Key) -> bool:
         """Whether the value under ``key`` was handed out under this very key."""
         name, typed = split(key)
-        return typed in self._handed_out.get(name, ())
+        return typed in self.handed_out.get(name, ())
 
     def watches_another(self, key: Key) -> bool:
         """Whether the value under ``key`` was handed out under another key for its name."""
-        if not self._handed_out:
+        if not self.handed_out:
             return False
         name, typed = split(key)
-        return any(other is not typed for other in self._handed_out.get(name, ()))
+        return any(other is not typed for other in self.handed_out.get(name, ()))
 
     def put(self, key: Key, raw: msgspec.Raw, value: object = None) -> None:
         """Set a value; ``value`` is the object that it was encoded from, if it is to be watched."""
         name, typed = split(key)
-        self._handed_out.pop(name, None)
+        self.handed_out.pop(name, None)
         self.raw[name] = raw
         if is_mutable(value):
-            self._handed_out[name] = {typed: _HandedOut(value, raw)}
+            self.handed_out[name] = {typed: _HandedOut(value, raw)}
 
     def delete(self, name: str) -> None:
         """:raises KeyError: where there is nothing to delete."""
         del self.raw[name]
-        self._handed_out.pop(name, None)
+        self.handed_out.pop(name, None)
 
     def clear(self) -> None:
         """Delete every value."""
         self.raw.clear()
-        self._handed_out.clear()
+        self.handed_out.clear()
 
     def take_over(self, other: WatchedState) -> None:
         """Have the values of ``other``; those that were handed out and differ are let go."""
         before, self.raw = self.raw, other.raw
-        for name in list(self._handed_out):
+        for name in list(self.handed_out):
             if self.raw.get(name) != before.get(name):
-                del self._handed_out[name]
+                del self.handed_out[name]
 
     def changed_in_place(self, only: str | None = None) -> Iterator[str]:
         """Take over what was changed in place, and name it.
@@ -116,8 +117,8 @@ class WatchedState:
         :param only: look at this name alone.
         :raises SessionValueError: where something that is not JSON was put into a value.
         """
-        for name in list(self._handed_out) if only is None else [only]:
-            for typed, out in self._handed_out.get(name, {}).items():
+        for name in list(self.handed_out) if only is None else [only]:
+            for typed, out in self.handed_out.get(name, {}).items():
                 if _encoding(out.value) == out.seen:
                     continue
                 raw = encode_for((name, typed), out.value)

@@ -41,6 +41,8 @@ class Trouble:
     times: float = 1
     met: int = 0
     """How many it has happened to."""
+    seen: int = 0
+    """How many there were, with those that were spared."""
     reached: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the fault is there: what was to be executed before it is executed."""
     over: asyncio.Event = field(default_factory=asyncio.Event)
@@ -48,7 +50,10 @@ class Trouble:
 
     def meets(self, request: bytes) -> bool:
         """Whether it happens to this request."""
-        if self.met >= self.times or self.marks not in request:
+        if self.marks not in request:
+            return False
+        self.seen += 1
+        if self.met >= self.times:
             return False
         self.met += 1
         return True

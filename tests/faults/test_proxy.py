@@ -35,12 +35,12 @@ def marks(redis: str, memcached: str) -> dict[str, bytes]:
 
 ONE, TWO, NOTHING = {"n": 1}, {"n": 2}, dict[str, int]()
 OPERATIONS = {
-    "load": Operation("/read", marks("GET", "gets"), ONE, ONE),
-    "save": Operation("/count", marks("SET", "add"), ONE, NOTHING),
+    "load": Operation("/read", marks("GET\r\n", "gets"), ONE, ONE),
+    "save": Operation("/count", marks("SET\r\n", "add"), ONE, NOTHING),
     "update": Operation("/count", marks("EVAL", "cas"), TWO, TWO),
-    "update_ttl": Operation("/read", marks("PEXPIRE", "touch"), ONE, ONE),
-    "delete": Operation("/purge", marks("DEL", "delete"), NOTHING, NOTHING),
-    "renew, saving": Operation("/renew", marks("SET", "add"), ONE, ONE),
+    "update_ttl": Operation("/read", marks("PEXPIRE\r\n", "touch"), ONE, ONE),
+    "delete": Operation("/purge", marks("DEL\r\n", "delete"), NOTHING, NOTHING),
+    "renew, saving": Operation("/renew", marks("SET\r\n", "add"), ONE, ONE),
     "renew, ending": Operation("/renew", marks("EVAL", "cas"), ONE, NOTHING),
 }
 EXECUTED = (Fault.CUT_REPLY, Fault.LOSE_REPLY, Fault.HOLD_REPLY)
@@ -74,7 +74,8 @@ async def test_connection_that_is_cut_once_is_made_up_for(
         cookie = await visitor(place, name)
         trouble = place.proxy.trouble(fault, operation.marks[kind], times=1)
         answer = await place.get(operation.path, cookie)
-        assert (answer.status, trouble.met, place.failures) == (200, 1, [])
+        assert (answer.status, place.failures) == (200, [])
+        assert (trouble.met, trouble.seen) == (1, 2)  # what was done already is not done anew
         if name == "renew, ending" and fault in EXECUTED:
             # The second try finds nothing to end, as if somebody had logged out: a new login it is.
             assert answer.cookies == []

@@ -48,6 +48,7 @@ async def test_server_that_comes_back_empty_gives_everybody_a_fresh_session(kind
     with START[kind]() as server:
         async with serving(kind, server.port) as (site, _):
             cookies = [await begin(site, str(number)) for number in range(6)]
+            assert (await get(site, "/write", cookies[0])).json == {"n": 2, "me": "0"}
             server.stop()
             answers = await asyncio.gather(*(get(site, "/read", cookie) for cookie in cookies))
             assert [answer.status for answer in answers] == [500] * 6
@@ -60,7 +61,8 @@ async def test_server_that_comes_back_empty_gives_everybody_a_fresh_session(kind
             fresh = {write.cookie.value for write in writes}
             assert len(fresh) == 6 and not fresh & set(cookies)
             for cookie in fresh:
-                assert (await get(site, "/read", cookie)).json == {"n": 1}
+                assert (await get(site, "/write", cookie)).json == {"n": 2}
+                assert (await get(site, "/read", cookie)).json == {"n": 2}
 
 
 @pytest.mark.parametrize("kind", KINDS)
