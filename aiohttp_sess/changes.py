@@ -28,7 +28,7 @@ class Changes:
         self._outcome = SessionStatus.UNCHANGED  # of what was saved already in this request
         # How often each was asked for, to tell what was saved from what was asked for since.
         self._forces = self._renewals = self._purges = 0
-        self.on_change: Callable[[], None] | None = None  # told of each change, if it is set
+        self.on_change: Callable[[Changes], None] | None = None  # told of each change, if it is set
         self._start(record, stored=stored)
 
     def _start(self, record: SessionRecord, *, stored: bool) -> None:
@@ -245,4 +245,4 @@ class Changes:
 
     def _touch(self) -> None:
         if self.on_change is not None:
-            self.on_change()
+            self.on_change(self)

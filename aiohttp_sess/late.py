@@ -6,27 +6,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 
 from .changes import Changes
 
-__all__ = ("LateChanges",)
+__all__ = ("LateChanges", "quietly")
 
 logger = logging.getLogger("aiohttp_sess")
 
 
 class LateChanges:
-    """Says that nothing saves them any more, unless `Session.save` is called right after.
+    """Says that nothing saves them any more, unless `Session.save` is called right after."""
 
-    :param changes: those of the session.
-    """
-
-    def __init__(self, changes: Changes) -> None:
-        self._changes = changes
+    def __init__(self) -> None:
         self._telling: asyncio.Handle | None = None
 
-    def begin(self) -> None:
+    def begin(self, changes: Changes) -> None:
         """The last commit is behind us: what is changed from here on is late."""
-        self._changes.on_change = self._notice
+        changes.on_change = self._notice
 
     def saved(self) -> None:
         """They are being saved after all."""
@@ -34,17 +31,32 @@ class LateChanges:
             self._telling.cancel()
             self._telling = None
 
-    def _notice(self) -> None:
+    def _notice(self, changes: Changes) -> None:
         if self._telling is None:
             try:
-                self._telling = asyncio.get_running_loop().call_soon(self._tell)
+                self._telling = asyncio.get_running_loop().call_soon(self._tell, changes)
             except RuntimeError:  # in a thread, where nobody can save it right after
-                self._tell()
+                self._tell(changes)
 
-    def _tell(self) -> None:
+    def _tell(self, changes: Changes) -> None:
         self._telling = None
         logger.error(
             "session %s was changed after its response was sent, and is not saved any more: change "
             "it earlier, or call `await session.save()` where the state is on the server",
-            self._changes.id,
+            changes.id,
         )
+
+
+async def quietly(save: Callable[[], Awaitable[str | None]], name: Callable[[], str]) -> None:
+    """Commit what came late, when no error can be answered any more.
+
+    :param save: answers why some of it could not be saved.
+    :param name: the session's public id.
+    """
+    try:
+        impossible = await save()
+    except Exception:
+        logger.exception("session %s: changes that came late are lost", name())
+    else:
+        if impossible:
+            logger.error("session %s: %s", name(), impossible)

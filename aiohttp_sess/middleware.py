@@ -152,7 +152,7 @@ def _middleware(handle: SessionHandle, *, is_default: bool) -> Middleware:
                 f"two nested applications have a session with the cookie {name!r}: "
                 "call setup() for the outer one only, or give the inner one another cookie name"
             )
-        visit = visits[handle] = Visit(handle, request)
+        visit = visits[handle] = Visit(handle, request.headers)
         outer = visits.get(None)
         if is_default or outer is None:
             visits[None] = visit
@@ -179,7 +179,7 @@ def _signal(
     async def mark_response(request: web.Request, response: web.StreamResponse) -> None:
         visits = request.get(_VISITS)
         if visits is not None and handle in visits:
-            await visits[handle].prepare(response)
+            await visits[handle].prepare(request, response)
 
     return mark_response
 

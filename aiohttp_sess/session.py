@@ -44,7 +44,7 @@ class Session(TypedMapping):
     `renew` and `purge` end the old key, so a change that is saved after them is dropped.
     """
 
-    __slots__ = ("_committer", "_default")
+    __slots__ = ("__weakref__", "_committer", "_default")
 
     def __init__(
         self,

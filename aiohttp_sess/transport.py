@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 from aiohttp import hdrs, web
 from aiohttp.http import StreamWriter
+from multidict import CIMultiDictProxy
 
 from .config import CookieConfig, CookieContentSecurity
 from .errors import CookieTooLarge, InvalidSessionKey
@@ -56,10 +57,10 @@ class CookieTransport:
         self._attributes = "; ".join(attributes)
         self.erasure = f"{self._name}=; Max-Age=0; {self._attributes}"
 
-    def read(self, request: web.BaseRequest) -> list[SessionKey]:
-        """The session keys in a request, in their order; what does not open is none of them."""
-        headers = request.headers.getall(hdrs.COOKIE, ())
-        values = [value for header in headers for value in self._pair.findall(header)]
+    def read(self, headers: CIMultiDictProxy[str]) -> list[SessionKey]:
+        """The session keys in a request's headers, in their order: those that open."""
+        lines = headers.getall(hdrs.COOKIE, ())
+        values = [value for line in lines for value in self._pair.findall(line)]
         keys = [self._open(value.strip(" \t")) for value in dict.fromkeys(values)]
         if None in keys:
             # ASVS 16.3.3: an attempt to get by is logged, without what was tried.

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import enum
 import logging
+import weakref
 
 from aiohttp import web
+from multidict import CIMultiDictProxy
 
 from .changes import Changes
 from .commit import Commit, find_record
 from .errors import SessionError, SessionGone, StorageError
 from .handle import SessionHandle
-from .late import LateChanges
+from .late import LateChanges, quietly
 from .lifecycle import CookieStep, Plan, max_age, plan_after_headers, refreshes_always
 from .load import open_session
 from .session import Session
@@ -30,21 +32,21 @@ logger = logging.getLogger("aiohttp_sess")
 
 
 class _Phase(enum.Enum):
-    OPEN = enum.auto()
-    SENT = enum.auto()
-    ABANDONED = enum.auto()
+    OPEN, SENT, ABANDONED = range(3)
 
 
 class Visit:
     """What one request does with one session.
 
+    It refers to what refers to it weakly or not at all: a request leaves no cycles to collect.
+
     :param handle: what `setup` decided.
-    :param request: the request.
+    :param headers: the request's.
     """
 
-    def __init__(self, handle: SessionHandle, request: web.BaseRequest) -> None:
+    def __init__(self, handle: SessionHandle, headers: CIMultiDictProxy[str]) -> None:
         self._handle = handle
-        self._request = request
+        self._headers = headers
         self._phase = _Phase.OPEN
         self._asked = False  # whether the application has seen the session
         self._finished = False  # whether the handler is done
@@ -52,18 +54,23 @@ class Visit:
         self._refreshed = False  # whether its TTL has started anew in this request
         self._line: str | None = None  # the Set-Cookie line that the response gets
         self._turns = Turns(handle.commits)
-        self._session: Session | None = None
+        self._late = LateChanges()
+        self._session: weakref.ref[Session] | None = None
+        self._loaded = False
         self._changes: Changes
         self._commit: Commit
-        self._late: LateChanges
 
     async def session(self) -> Session:
         """The session, loaded from the storage the first time."""
         self._asked = True
-        if self._session is None:
+        if not self._loaded:
             async with self._turns:
-                return await self._load()
-        return self._session
+                await self._load()
+        session = None if self._session is None else self._session()
+        if session is None:
+            session = Session(self._changes, lifecycle=self._handle.lifecycle, committer=self)
+            self._session = weakref.ref(session)
+        return session
 
     async def save(self) -> None:
         """See `Session.save`."""
@@ -103,9 +110,11 @@ class Visit:
         :raises SessionError: where that failed and the response can still become an error.
         """
         self._finished = True
+        if self._untouched:
+            return
         self._handle.sockets.release(self)
         if self._phase is _Phase.SENT:
-            await self._save_quietly()
+            await quietly(self._save, lambda: self._changes.id)
             self._watch()
         elif self._phase is _Phase.OPEN:
             try:
@@ -120,48 +129,51 @@ class Visit:
         self._handle.sockets.release(self)
         self._phase = _Phase.ABANDONED
 
-    async def prepare(self, response: web.StreamResponse) -> None:
+    async def prepare(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
         """The headers of ``response`` are about to be sent: the last moment to add to them.
 
         :raises SessionError: where a handler that streams can still answer with an error instead.
         """
-        if self._phase is _Phase.OPEN:
+        if self._phase is _Phase.OPEN and self._untouched:
+            self._phase = _Phase.SENT
+        elif self._phase is _Phase.OPEN:
             if self._finished:
                 # An outer middleware or a signal may have gone on with the session. An exception
                 # here would cut the connection.
-                await self._save_quietly()
+                await quietly(self._save, lambda: self._changes.id)
             else:
                 try:
                     await self._save()
                 except BaseException:
                     self.abandon()
-                    self._handle.transport.unframe(self._request, response)
+                    self._handle.transport.unframe(request, response)
                     raise
             self._phase = _Phase.SENT
             self._watch()
-        self._handle.transport.mark(self._request, response, self._line, read=self._asked)
+        self._handle.transport.mark(request, response, self._line, read=self._asked)
+
+    @property
+    def _untouched(self) -> bool:
+        return not self._asked and not refreshes_always(self._handle.lifecycle)
 
     def _watch(self) -> None:
-        if self._finished and self._phase is _Phase.SENT and self._session is not None:
-            self._late.begin()
+        if self._finished and self._phase is _Phase.SENT and self._loaded:
+            self._late.begin(self._changes)
 
     # -- loading and committing -----------------------------------------------------------------
 
-    async def _load(self) -> Session:
+    async def _load(self) -> None:
         """Take what the request brings, once; else begin a fresh session."""
-        if self._session is not None:
-            return self._session
-        handle = self._handle
-        keys = handle.transport.read(self._request)
-        self._changes, self._commit, self._refreshed = await open_session(handle, keys)
-        self._late = LateChanges(self._changes)
-        self._session = Session(self._changes, lifecycle=handle.lifecycle, committer=self)
+        if self._loaded:
+            return
+        keys = self._handle.transport.read(self._headers)
+        self._changes, self._commit, self._refreshed = await open_session(self._handle, keys)
+        self._loaded = True
         self._watch()
-        return self._session
 
     async def _save(self) -> str | None:
         """Commit what there is to commit, and answer why some of it could not be."""
-        if self._session is None:
+        if not self._loaded:
             await self._refresh_unasked()
             return None
         if self._commit.nothing_to_do(refreshed=self._refreshed):
@@ -170,12 +182,10 @@ class Visit:
             if self._gone and not self._changes.purging:
                 return None
             todo = self._commit.plan(refreshed=self._refreshed)
-            impossible = None
+            impossible, server_side = None, self._handle.storage.server_side
             if self._phase is _Phase.SENT:
                 todo, impossible = plan_after_headers(
-                    todo,
-                    server_side=self._handle.storage.server_side,
-                    new_lifetime=self._changes.new_lifetime,
+                    todo, server_side=server_side, new_lifetime=self._changes.new_lifetime
                 )
                 if self._changes.renewing and impossible:
                     self._changes.cancel_renewal()
@@ -185,7 +195,7 @@ class Visit:
             if todo.storage:
                 commit = self._carry_out(todo)
                 # In a cookie storage nothing waits, so nothing can cut it in half.
-                await (self._turns.run(commit) if self._handle.storage.server_side else commit)
+                await (self._turns.run(commit) if server_side else commit)
             if self._commit.rekeyed and self._line is None and self._commit.stored is not None:
                 self._set_line(self._commit.stored.key)
             return impossible
@@ -203,16 +213,6 @@ class Visit:
             # The handler never asked for the session, so its answer does not depend on it.
             logger.warning("a session's TTL was not refreshed: %s", error, exc_info=error)
             self._refreshed = True
-
-    async def _save_quietly(self) -> None:
-        """Commit what came late, when no error can be answered any more."""
-        try:
-            impossible = await self._save()
-        except Exception:
-            logger.exception("session %s: changes that came late are lost", self._changes.id)
-        else:
-            if impossible:
-                logger.error("session %s: %s", self._changes.id, impossible)
 
     async def _carry_out(self, todo: Plan) -> None:
         commit = self._commit

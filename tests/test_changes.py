@@ -694,13 +694,13 @@ def test_each_change_is_told_if_asked_to(change: Callable[[Changes], object]) ->
     told: list[bool] = []
     changes = loaded(a=1)
     change(changes)
-    changes.on_change = lambda: told.append(True)
+    changes.on_change = lambda _: told.append(True)
     for name in changes:
         changes.get(name)
     assert changes.status is not UNCHANGED
     assert not told
     changes = loaded(a=1)
-    changes.on_change = lambda: told.append(True)
+    changes.on_change = lambda _: told.append(True)
     change(changes)
     assert told
 

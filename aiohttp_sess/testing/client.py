@@ -9,7 +9,8 @@ from http.cookies import BaseCookie
 from typing import Any
 
 from aiohttp import CookieJar, hdrs, web
-from aiohttp.test_utils import TestClient, make_mocked_request
+from aiohttp.test_utils import TestClient
+from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from ..config import TtlExtensionPolicy
@@ -111,8 +112,8 @@ async def read_session(
     """
     handle = _handle(client, handle)
     line = _cookie_line(client, handle)
-    headers = {} if line is None else {hdrs.COOKIE: line}
-    keys = handle.transport.read(make_mocked_request("GET", handle.cookie.path, headers))
+    headers = CIMultiDict({} if line is None else {hdrs.COOKIE: line})
+    keys = handle.transport.read(CIMultiDictProxy(headers))
     opened = await open_session(_only_looking(handle), keys)
     return Session(opened.changes, lifecycle=handle.lifecycle)
 
