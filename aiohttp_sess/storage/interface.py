@@ -9,6 +9,7 @@ What is *not* an error: an unknown, expired, ended, malformed or hostile session
 from __future__ import annotations
 
 import hmac
+import math
 import secrets
 import time
 from abc import ABC, abstractmethod
@@ -19,7 +20,7 @@ from typing import ClassVar, NamedTuple
 from ..errors import InvalidSessionKey
 from ..record import SessionRecord
 
-__all__ = ("AbstractStorage", "SessionKey", "StoredRecord")
+__all__ = ("AbstractStorage", "SessionKey", "StoredRecord", "checked_timeout")
 
 
 class SessionKey:
@@ -127,3 +128,16 @@ class AbstractStorage(ABC):
     async def close(self) -> None:
         """Let go of what the storage opened itself; a client that it was given stays open."""
         return
+
+
+def checked_timeout(seconds: float) -> float:
+    """How long an operation may take, if it is that.
+
+    :raises TypeError: for what is no number.
+    :raises ValueError: for what is not positive and finite.
+    """
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+        raise TypeError(f"timeout must be seconds, not {type(seconds).__name__}")
+    if not 0 < seconds < math.inf:
+        raise ValueError(f"timeout must be a positive number of seconds, not {seconds}")
+    return seconds

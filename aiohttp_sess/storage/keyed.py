@@ -7,17 +7,18 @@ content gives nobody a session. The bytes are
 offset     what
 =========  =============================================================================
 0 to 15    the stamp: 16 random characters, chosen by whoever wrote this version
-16 …       the record (see `aiohttp_sess.record`), bound to the first half of that SHA-256
+16 to 79   the stamps of the four versions before it, the latest first; "-" where there are fewer
+80 …       the record (see `aiohttp_sess.record`), bound to the first half of that SHA-256
 =========  =============================================================================
 
 The stamp is what makes a compare-and-set: a write names the stamp that it read. And as the writer
-chose it, a write that was sent again after a lost reply recognises itself.
+chose it, a write that was sent again after a lost reply recognises itself, also where up to four
+others came in between.
 """
 
 from __future__ import annotations
 
 import hashlib
-import math
 import re
 import secrets
 import time
@@ -30,9 +31,10 @@ from ..errors import DeserializationError, SessionConflict, SessionGone, Storage
 from ..record import SessionRecord, decode_record, encode_record
 from .interface import AbstractStorage, SessionKey, StoredRecord
 
-__all__ = ("STAMP_LENGTH", "Entry", "KeyedStorage", "Version", "checked_timeout")
+__all__ = ("HEAD_LENGTH", "STAMP_LENGTH", "Entry", "KeyedStorage", "Version")
 
 STAMP_LENGTH = 16
+HEAD_LENGTH = 5 * STAMP_LENGTH
 _KEY = re.compile(r"[A-Za-z0-9_-]{43}")
 # A name has 64 more characters, and memcached takes 250 without spaces.
 _PREFIX = re.compile(r"[\x21-\x7e]{0,128}")
@@ -40,10 +42,13 @@ _ATTEMPTS = 3  # a random key is never taken: a backend that says so thrice is b
 
 
 class Version(NamedTuple):
-    """Which writing of an entry is meant: its stamp, and the backend's own token if it has one."""
+    """Which writing of an entry is meant: its stamp, the backend's own token if it has one, and the
+    stamps of those before it.
+    """
 
     stamp: bytes
     token: Any = None
+    before: bytes = b""
 
 
 class Entry(NamedTuple):
@@ -128,7 +133,7 @@ class KeyedStorage(AbstractStorage):
             return None
         version = _version(entry)
         try:
-            record = decode_record(entry.value[STAMP_LENGTH:], _tag(digest))
+            record = decode_record(entry.value[HEAD_LENGTH:], _tag(digest))
         except DeserializationError as error:
             error.revision = version
             raise
@@ -142,10 +147,10 @@ class KeyedStorage(AbstractStorage):
             digest = _digest(key)
             assert digest is not None  # it was just generated
             name = self.key_prefix + digest
-            stamp, value = _encode(record, digest)
+            version, value = _encode(record, digest)
             added = await self.add(name, value, self._until(record, ttl))
-            if added or await self._holds(name, stamp):
-                return StoredRecord(key, record, Version(stamp))
+            if added or _is_in(await self.read(name, None), version):
+                return StoredRecord(key, record, version)
         raise StorageUnavailable(
             f"the backend refused {_ATTEMPTS} random keys as taken: it is not working"
         )
@@ -157,14 +162,15 @@ class KeyedStorage(AbstractStorage):
         if digest is None:
             raise SessionGone("there is no record under this session key")
         name = self.key_prefix + digest
-        stamp, value = _encode(record, digest)
-        if not await self.replace(name, value, self._until(record, ttl), _given(revision)):
+        before = _given(revision)
+        version, value = _encode(record, digest, before)
+        if not await self.replace(name, value, self._until(record, ttl), before):
             entry = await self.read(name, None)
             if entry is None:
                 raise SessionGone("the session was ended since it was loaded")
-            if _version(entry).stamp != stamp:
+            if not _is_in(entry, version):
                 raise SessionConflict("another request has written this session's record")
-        return StoredRecord(key, record, Version(stamp))
+        return StoredRecord(key, record, version)
 
     async def update_ttl(self, key: SessionKey, ttl: timedelta) -> SessionKey | None:
         digest = _digest(key)
@@ -187,11 +193,6 @@ class KeyedStorage(AbstractStorage):
 
     # -- inside ---------------------------------------------------------------------------------
 
-    async def _holds(self, name: str, stamp: bytes) -> bool:
-        """Whether the entry under ``name`` is our own: a write that was sent twice."""
-        entry = await self.read(name, None)
-        return entry is not None and _version(entry).stamp == stamp
-
     def _until(self, record: SessionRecord, ttl: timedelta) -> float:
         """The TTL in seconds, cut off at the record's own deadline."""
         seconds = _seconds(ttl)
@@ -199,19 +200,6 @@ class KeyedStorage(AbstractStorage):
             return seconds
         # A backend takes no TTL of nothing; the deadline is checked again when it is loaded.
         return max(min(seconds, record.deadline - self.clock()), 0.001)
-
-
-def checked_timeout(seconds: float) -> float:
-    """How long an operation may take, if it is that.
-
-    :raises TypeError: for what is no number.
-    :raises ValueError: for what is not positive and finite.
-    """
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
-        raise TypeError(f"timeout must be seconds, not {type(seconds).__name__}")
-    if not 0 < seconds < math.inf:
-        raise ValueError(f"timeout must be a positive number of seconds, not {seconds}")
-    return seconds
 
 
 def _digest(key: SessionKey) -> str | None:
@@ -225,14 +213,27 @@ def _tag(digest: str) -> str:
     return digest[:32]
 
 
-def _encode(record: SessionRecord, digest: str) -> tuple[bytes, bytes]:
+def _encode(
+    record: SessionRecord, digest: str, before: Version | None = None
+) -> tuple[Version, bytes]:
     stamp = secrets.token_urlsafe(12).encode()
-    return stamp, stamp + encode_record(record, _tag(digest))
+    stamps = b"" if before is None else before.stamp.ljust(STAMP_LENGTH, b"-") + before.before
+    head = (stamp + stamps).ljust(HEAD_LENGTH, b"-")[:HEAD_LENGTH]
+    return _version(Entry(head)), head + encode_record(record, _tag(digest))
 
 
 def _version(entry: Entry) -> Version:
     # Whatever garbage there is has a first part too, which is enough to replace that very garbage.
-    return Version(entry.value[:STAMP_LENGTH], entry.token)
+    head = entry.value[:HEAD_LENGTH]
+    return Version(head[:STAMP_LENGTH], entry.token, head[STAMP_LENGTH:])
+
+
+def _is_in(entry: Entry | None, version: Version) -> bool:
+    """Whether an entry is this version, or came after it."""
+    head = b"" if entry is None else entry.value[:HEAD_LENGTH]
+    return version.stamp in {
+        head[at : at + STAMP_LENGTH] for at in range(0, HEAD_LENGTH, STAMP_LENGTH)
+    }
 
 
 def _given(revision: object) -> Version:

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Self
 
 from ..errors import SerializationError, StorageUnavailable
-from .keyed import STAMP_LENGTH, Entry, KeyedStorage, Version, checked_timeout
+from .interface import checked_timeout
+from .keyed import STAMP_LENGTH, Entry, KeyedStorage, Version
 
 try:
     from aiomcache import Client, ClientException, FlagClient

@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Self
 
 from ..errors import StorageUnavailable
-from .keyed import STAMP_LENGTH, Entry, KeyedStorage, Version, checked_timeout
+from .interface import checked_timeout
+from .keyed import STAMP_LENGTH, Entry, KeyedStorage, Version
 
 try:
     import redis

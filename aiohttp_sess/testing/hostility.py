@@ -8,7 +8,7 @@ import pytest
 
 from ..errors import DeserializationError, SessionGone
 from ..storage.interface import AbstractStorage, SessionKey, StoredRecord
-from ..storage.keyed import STAMP_LENGTH, KeyedStorage
+from ..storage.keyed import HEAD_LENGTH, KeyedStorage
 from .capabilities import HOUR, Capabilities, needs
 
 __all__ = ("HostileCases", "plant")
@@ -104,9 +104,9 @@ class HostileCases(Capabilities):
         keyed = self.keyed_storage(storage)
         stored = await storage.save(self.new_record(storage, n=1), HOUR)
         value = await stored_bytes(keyed, stored.key)
-        stamp, record = value[:STAMP_LENGTH], value[STAMP_LENGTH:]
+        head, record = value[:HEAD_LENGTH], value[HEAD_LENGTH:]
         assert record.startswith(b"[1,")
-        await plant(keyed, stored.key, stamp + b"[2," + record[3:])
+        await plant(keyed, stored.key, head + b"[2," + record[3:])
         await self._refused_but_replaceable(keyed, stored)
 
     @needs("keyed")

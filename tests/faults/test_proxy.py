@@ -165,12 +165,32 @@ async def test_parallel_sessions_keep_to_themselves(
         assert all(isinstance(failure, StorageUnavailable) for failure in place.failures)
 
 
-async def test_parallel_increments_count_exactly_across_a_cut(kind: str, port: int) -> None:
+@pytest.mark.parametrize("fault", [Fault.CUT_BEFORE, Fault.LOSE_REPLY])
+async def test_parallel_increments_count_exactly_across_a_cut(
+    kind: str, port: int, fault: Fault
+) -> None:
     async with behind_proxy(kind, port) as place:
         cookie = await place.begin()
         mark = OPERATIONS["update"].marks[kind]
-        trouble = place.proxy.trouble(Fault.CUT_BEFORE, mark, times=1)
+        trouble = place.proxy.trouble(fault, mark, times=1)
         answers = await asyncio.gather(*(place.get("/count", cookie) for _ in range(8)))
         assert [answer.status for answer in answers] == [200] * 8
         assert trouble.met == 1
         assert (await place.get("/read", cookie)).json == {"n": 9}
+
+
+async def test_a_write_whose_reply_is_lost_is_done_once_also_when_another_came_after_it(
+    kind: str, port: int
+) -> None:
+    async with behind_proxy(kind, port) as place:
+        cookie = await place.begin()
+        mark = OPERATIONS["update"].marks[kind]
+        trouble = place.proxy.trouble(Fault.HOLD_REPLY, mark, times=1)
+        first = asyncio.create_task(place.get("/count", cookie))
+        await trouble.reached.wait()
+        for _ in range(4):
+            assert (await place.get("/count", cookie)).status == 200
+        trouble.fault = Fault.LOSE_REPLY
+        trouble.over.set()
+        assert (await first).status == 200
+        assert (await place.get("/read", cookie)).json == {"n": 6}

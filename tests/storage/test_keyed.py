@@ -99,10 +99,25 @@ async def test_the_bytes_are_a_stamp_and_the_record() -> None:
     stored = await storage.save(record, HOUR)
     ((name, value, _),) = storage.added
     tag = name.removeprefix("session:")[:32]
-    assert stored.revision == Version(value[:16])
-    assert value[16:].decode() == (
+    assert stored.revision == Version(value[:16], None, b"-" * 64)
+    assert value[16:80] == b"-" * 64
+    assert value[80:].decode() == (
         f'[1,"{tag}","id","abcdefghijklmnop",1700000000,null,null,"ferris",{{"n":1}}]'
     )
+
+
+async def test_the_stamps_of_four_versions_before_stay() -> None:
+    storage = MemoryStorage()
+    stored = await storage.save(SessionRecord(), HOUR)
+    stamps: list[bytes] = []
+    for _ in range(6):
+        assert isinstance(stored.revision, Version)
+        stamps.insert(0, stored.revision.stamp)
+        stored = await storage.update(stored.key, stored.record, HOUR, revision=stored.revision)
+    name = storage.name_of(stored.key)
+    assert name is not None
+    entry = await storage.read(name, None)
+    assert entry is not None and entry.value[16:80] == b"".join(stamps[:4])
 
 
 @pytest.mark.parametrize("key", ["x", "x" * 44, "x" * 42 + "=", "{}" * 20, "a b", "\r\n"])
