@@ -41,6 +41,7 @@ class Commit:
     :param stored: the record as it was loaded; None: there is none yet.
     :param lifecycle: how long sessions live that have no lifecycle of their own.
     :param conflict_timeout: seconds after which a write that keeps losing gives up.
+    :param gave_up: told of it.
     """
 
     def __init__(
@@ -51,11 +52,12 @@ class Commit:
         *,
         lifecycle: Lifecycle,
         conflict_timeout: float,
+        gave_up: Callable[[], None],
     ) -> None:
         self._storage = storage
         self._changes = changes
         self._default = lifecycle
-        self._conflict_timeout = conflict_timeout
+        self._conflict_timeout, self._gave_up = conflict_timeout, gave_up
         self.stored = stored
         self.rekeyed = False
         """Whether a refresh gave the record a key that the client does not have yet."""
@@ -190,6 +192,8 @@ class Commit:
                 return await attempt()
             except SessionConflict:
                 if now() >= give_up:
+                    logger.warning("session %s: others keep writing it: given up", self._changes.id)
+                    self._gave_up()
                     raise
             # Random, so that those who collided do not meet again.
             await asyncio.sleep(random.uniform(0, pause))

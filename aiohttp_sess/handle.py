@@ -35,8 +35,14 @@ class SessionHandle:
         self.conflict_timeout = 5.0
         """Seconds for which a write does its operations again when other requests of the same
         session keep writing first; after that, the `SessionConflict` is raised."""
+        self.conflicts = 0
+        """How many writes gave up so."""
         self.sockets = Sockets()
         self.commits = Commits()
+
+    def count_conflict(self) -> None:
+        """One more write gave up."""
+        self.conflicts += 1
 
     def __repr__(self) -> str:
         return f"<SessionHandle {self.cookie.name!r} in {type(self.storage).__name__}>"

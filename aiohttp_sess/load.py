@@ -55,6 +55,7 @@ async def open_session(handle: SessionHandle, keys: Iterable[SessionKey]) -> Ope
         stored,
         lifecycle=handle.lifecycle,
         conflict_timeout=handle.conflict_timeout,
+        gave_up=handle.count_conflict,
     )
     commit.rekeyed = found is not None and found.rekeyed
     return Opened(changes, commit, found is not None and found.refreshed)

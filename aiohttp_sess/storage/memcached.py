@@ -57,6 +57,8 @@ class MemcachedStorage(KeyedStorage):
       up, so an idle session may end up to a second early, or late.
     - A record takes at most 1 MiB, or what the server's option ``-I`` says: a larger one is a
       `SerializationError`.
+    - Where the connection drops just as a renewal has ended the old session, that renewal counts as
+      overtaken by a logout, and the visitor has to log in once more.
     """
 
     def __init__(

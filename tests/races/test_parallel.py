@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
+import pytest
+
 from aiohttp_sess import BrowserSession, PersistentSession, Session
 
 from .lab import Lab, Work, renew
@@ -134,8 +136,10 @@ async def test_a_socket_that_saves_keeps_what_others_saved(lab: Lab) -> None:
     assert await lab.state(cookie) == {"n": 3, "late": 3}
 
 
-async def test_a_request_that_never_wins_gives_up_in_time(lab: Lab) -> None:
-    """The conflict is raised, nothing of the request is written."""
+async def test_a_request_that_never_wins_gives_up_in_time(
+    lab: Lab, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The conflict is raised, logged and counted; nothing of the request is written."""
     lab.handle.conflict_timeout = 0.0
     cookie = await lab.begin(n=1)
     slow = await lab.slow(setting("lost", 1), cookie)
@@ -143,6 +147,8 @@ async def test_a_request_that_never_wins_gives_up_in_time(lab: Lab) -> None:
     reply = await slow.go_on()
     assert (reply.status, reply.cookie) == (500, None)
     assert await lab.state(cookie) == {"n": 2}
+    assert lab.handle.conflicts == 1
+    assert "others keep writing it" in caplog.text
 
 
 async def test_without_a_race_a_read_is_one_call_and_a_change_two(lab: Lab) -> None:
