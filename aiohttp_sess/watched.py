@@ -74,11 +74,6 @@ class WatchedState:
             self.handed_out.setdefault(name, {})[typed] = _HandedOut(value, seen)
         return value
 
-    def watches(self, key: Key) -> bool:
-        """Whether the value under ``key`` was handed out under this very key."""
-        name, typed = split(key)
-        return typed in self.handed_out.get(name, ())
-
     def watches_another(self, key: Key) -> bool:
         """Whether the value under ``key`` was handed out under another key for its name."""
         if not self.handed_out:

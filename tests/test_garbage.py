@@ -14,16 +14,7 @@ from aiohttp_sess.changes import Changes
 from aiohttp_sess.storage import AbstractStorage, CookieStorage, MemoryStorage
 from aiohttp_sess.visit import Visit
 
-from .apps import SECRET
-
-
-async def untouched(request: web.Request) -> web.Response:
-    return web.Response()
-
-
-async def read(request: web.Request) -> web.Response:
-    session = await get_session(request)
-    return web.json_response(dict(session))
+from .apps import SECRET, read, untouched
 
 
 async def write(request: web.Request) -> web.Response:

@@ -125,7 +125,7 @@ def test_what_is_undone_is_no_change() -> None:
 def test_what_cannot_be_changed_in_place_is_not_watched(text: str) -> None:
     watched = state(x=text)
     watched.get("x")
-    assert not watched.watches("x")
+    assert "x" not in watched.handed_out
 
 
 # -- changes in place -----------------------------------------------------------------------------
@@ -265,7 +265,7 @@ def test_a_value_that_was_replaced_is_not_watched(
     value = watched.get("x")
     let_go(watched)
     value.append("late")
-    assert not watched.watches("x")
+    assert "x" not in watched.handed_out
     assert list(watched.changed_in_place()) == []
     assert texts(watched) in ({"x": "[1]"}, {})
 
@@ -328,7 +328,7 @@ def test_decoding_gives_a_fresh_copy_that_is_not_watched() -> None:
     watched = state(x="[]")
     watched.decode("x").append(1)
     assert watched.decode("x") == []
-    assert not watched.watches("x")
+    assert "x" not in watched.handed_out
     assert list(watched.changed_in_place()) == []
 
 

@@ -10,7 +10,7 @@ import pytest
 from aiohttp_sess import StorageUnavailable
 
 from ..apps import states
-from . import KINDS, SHORT, Place, behind_proxy
+from . import SHORT, Place, behind_proxy
 from .proxy import Fault
 
 
@@ -51,17 +51,6 @@ async def visitor(place: Place, name: str) -> str:
     if name == "save":
         return "none"
     return await place.begin("/remember" if name == "update_ttl" else "/count")
-
-
-@pytest.fixture(params=KINDS)
-def kind(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-def port(kind: str, request: pytest.FixtureRequest) -> int:
-    """Of the server of that kind that all tests share."""
-    return int(request.getfixturevalue(f"{kind}_server").port)
 
 
 @pytest.mark.parametrize("name", OPERATIONS)

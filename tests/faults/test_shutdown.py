@@ -11,24 +11,13 @@ from aiohttp.typedefs import Handler, Middleware
 from aiohttp_sess import turns
 
 from ..apps import states
-from . import BOUND, KINDS, Place, behind_proxy
+from . import BOUND, Place, behind_proxy
 from .proxy import Fault, Trouble
 from .test_proxy import ONE, OPERATIONS, TWO, visitor
 
 DRAIN = 0.1  # seconds
 SAVING = ["save", "update", "update_ttl", "delete", "renew, saving", "renew, ending"]
 HELD = [Fault.HOLD_REQUEST, Fault.HOLD_REPLY]
-
-
-@pytest.fixture(params=KINDS)
-def kind(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-def port(kind: str, request: pytest.FixtureRequest) -> int:
-    """Of the server of that kind that all tests share."""
-    return int(request.getfixturevalue(f"{kind}_server").port)
 
 
 class Watch:
