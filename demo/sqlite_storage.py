@@ -23,7 +23,6 @@ _SCHEMA = """
     CREATE INDEX IF NOT EXISTS sessions_by_end ON sessions (expires);
 """
 _THIS = "name = :name AND expires > :now"
-_THIS_VERSION = f"{_THIS} AND substr(value, 1, 16) = :stamp"
 
 
 class SqliteStorage(KeyedStorage):
@@ -65,7 +64,7 @@ class SqliteStorage(KeyedStorage):
     async def replace(self, name: str, value: bytes, ttl: float, version: Version) -> bool:
         update = (
             "UPDATE sessions SET value = :value, expires = :now + :ttl "
-            f"WHERE {_THIS_VERSION} RETURNING 1"
+            f"WHERE {_THIS} AND substr(value, 1, 16) = :stamp RETURNING 1"
         )
         stamp = version.stamp
         return bool(await self._run(update, name=name, value=value, ttl=ttl, stamp=stamp))
@@ -73,12 +72,8 @@ class SqliteStorage(KeyedStorage):
     async def touch(self, name: str, ttl: float) -> bool:
         return await self.read(name, ttl) is not None
 
-    async def remove(self, name: str, version: Version | None) -> bool:
-        if version is None:
-            delete = f"DELETE FROM sessions WHERE {_THIS} RETURNING 1"
-            return bool(await self._run(delete, name=name))
-        delete = f"DELETE FROM sessions WHERE {_THIS_VERSION} RETURNING 1"
-        return bool(await self._run(delete, name=name, stamp=version.stamp))
+    async def remove(self, name: str) -> bool:
+        return bool(await self._run(f"DELETE FROM sessions WHERE {_THIS} RETURNING 1", name=name))
 
     async def close(self) -> None:
         """Close the file, once what is under way is done. It is opened again when needed."""

@@ -15,7 +15,7 @@ _HOUR = 3600.0
 
 class Overwrites(MemoryStorage):
     async def add(self, name: str, value: bytes, ttl: float) -> bool:
-        await self.remove(name, None)
+        await self.remove(name)
         return await super().add(name, value, ttl)
 
 
@@ -47,7 +47,7 @@ class LastWriteWins(MemoryStorage):
     async def replace(self, name: str, value: bytes, ttl: float, version: Version) -> bool:
         if await self.read(name, None) is None:
             return False
-        await self.remove(name, None)
+        await self.remove(name)
         return await self.add(name, value, ttl)
 
 
@@ -57,15 +57,15 @@ class LooksThenWrites(MemoryStorage):
         if entry is None or not entry.value.startswith(version.stamp):
             return False
         await asyncio.sleep(0)
-        await self.remove(name, None)
+        await self.remove(name)
         return await self.add(name, value, ttl)
 
 
 class LooksThenRemoves(MemoryStorage):
-    async def remove(self, name: str, version: Version | None) -> bool:
+    async def remove(self, name: str) -> bool:
         found = await self.read(name, None) is not None
         await asyncio.sleep(0)
-        await super().remove(name, version)
+        await super().remove(name)
         return found
 
 
@@ -74,7 +74,7 @@ class LooksThenAdds(MemoryStorage):
         if await self.read(name, None) is not None:
             return False
         await asyncio.sleep(0)
-        await self.remove(name, None)
+        await self.remove(name)
         return await super().add(name, value, ttl)
 
 
@@ -86,18 +86,18 @@ class LooksThenTouches(MemoryStorage):
 
 
 class EndsWhateverIsThere(MemoryStorage):
-    async def remove(self, name: str, version: Version | None) -> bool:
-        return await super().remove(name, None)
+    async def delete(self, key: SessionKey, *, revision: object = None) -> bool:
+        return await super().delete(key)
 
 
 class EndsNothing(MemoryStorage):
-    async def remove(self, name: str, version: Version | None) -> bool:
-        return await self.read(name, None) is not None
+    async def delete(self, key: SessionKey, *, revision: object = None) -> bool:
+        return await self.load(key) is not None
 
 
 class EndsEverything(MemoryStorage):
-    async def remove(self, name: str, version: Version | None) -> bool:
-        found = await super().remove(name, version)
+    async def remove(self, name: str) -> bool:
+        found = await super().remove(name)
         self._entries.clear()
         return found
 
@@ -226,6 +226,9 @@ class TearsUpdates(MemoryStorage):
     """An update that is cancelled leaves nothing."""
 
     async def replace(self, name: str, value: bytes, ttl: float, version: Version) -> bool:
-        found = await self.remove(name, version)
+        entry = await self.read(name, None)
+        if entry is None or not entry.value.startswith(version.stamp):
+            return False
+        await self.remove(name)
         await asyncio.sleep(0)
-        return found and await self.add(name, value, ttl)
+        return await self.add(name, value, ttl)

@@ -10,8 +10,7 @@ import pytest
 from aiohttp import web
 
 from aiohttp_sess import CookieConfig, CookieContentSecurity, get_session, setup
-from aiohttp_sess.storage import MemoryStorage, SessionKey
-from aiohttp_sess.storage.keyed import Entry
+from aiohttp_sess.storage import Entry, MemoryStorage, SessionKey
 from aiohttp_sess.testing import FakeClock
 
 from .apps import HANDLE, SECRET, Recorded, application, cookie, memory, records

@@ -24,8 +24,8 @@ FLOORS = [
     {"lifetime", "watched"},
     {"operations"},
     {"changes", "storage.interface"},
-    {"late", "lifecycle", "mapping", "sockets", "storage.keyed", "storage.pipelines"},
-    {"session"},
+    {"late", "lifecycle", "mapping", "sockets", "storage.entry", "storage.pipelines"},
+    {"session", "storage.keyed"},
     {"commit", "storage.cookie", "storage.memcached", "storage.memory", "storage.redis"}
     | {"transport"},
     {"handle", "storage"},

@@ -233,7 +233,7 @@ async def test_unhandled_exception_saves_nothing_and_sets_nothing(storage: Recor
 
 async def spoil(storage: MemoryStorage, key: str, value: bytes = b"garbage of some length") -> None:
     name = storage.key_prefix + hashlib.sha256(key.encode()).hexdigest()
-    assert await storage.remove(name, None)
+    assert await storage.remove(name)
     assert await storage.add(name, value, 60)
 
 

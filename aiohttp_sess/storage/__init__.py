@@ -5,8 +5,9 @@
 """
 
 from .cookie import CookieStorage
+from .entry import Entry, Version
 from .interface import AbstractStorage, SessionKey, StoredRecord
-from .keyed import Entry, KeyedStorage, Version
+from .keyed import KeyedStorage
 from .memory import MemoryStorage
 
 __all__ = (

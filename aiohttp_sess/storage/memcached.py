@@ -1,4 +1,4 @@
-"""The storage in memcached: one key a session, one round trip an operation."""
+"""The storage in memcached: one key a session, one round trip an operation on bytes."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Self
 
 from ..errors import SerializationError, StorageUnavailable
+from .entry import STAMP_LENGTH, Entry, Version
 from .interface import checked_timeout
-from .keyed import STAMP_LENGTH, Entry, KeyedStorage, Version
+from .keyed import KeyedStorage
 
 try:
     from aiomcache import Client, ClientException, FlagClient
@@ -27,7 +28,6 @@ __all__ = ("MemcachedStorage",)
 
 _MONTH = 30 * 24 * 60 * 60  # seconds; memcached takes more than this for a Unix time
 _LAST_SECOND = 2**31 - 1  # memcached reads times as 32 bits
-_AT_ONCE = -1  # the exptime of what is gone the moment it is written
 
 _VALUE = re.compile(rb"VALUE (\S+) \d+ (\d+) (\d+)")
 _TOO_LARGE = b"SERVER_ERROR object too large for cache"
@@ -57,8 +57,6 @@ class MemcachedStorage(KeyedStorage):
       up, so an idle session may end up to a second early, or late.
     - A record takes at most 1 MiB, or what the server's option ``-I`` says: a larger one is a
       `SerializationError`.
-    - Where the connection drops just as a renewal has ended the old session, that renewal counts as
-      overtaken by a logout, and the visitor has to log in once more.
     """
 
     def __init__(
@@ -130,14 +128,10 @@ class MemcachedStorage(KeyedStorage):
         (reply,) = await self._ask(key, b"touch %b %d\r\n" % (key, _exptime(ttl)))
         return reply.status == b"TOUCHED"
 
-    async def remove(self, name: str, version: Version | None) -> bool:
-        if version is None:
-            key = name.encode()
-            (reply,) = await self._ask(key, b"delete %b\r\n" % key)
-            return reply.status == b"DELETED"
-        # There is no conditional delete, but what is written so that it expires at once is gone.
-        token = await self._token(name, version)
-        return token is not None and await self._store(b"cas", name, b"", _AT_ONCE, token)
+    async def remove(self, name: str) -> bool:
+        key = name.encode()
+        (reply,) = await self._ask(key, b"delete %b\r\n" % key)
+        return reply.status == b"DELETED"
 
     async def close(self) -> None:
         if self._owns_client:

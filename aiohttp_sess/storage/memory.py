@@ -7,7 +7,8 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-from .keyed import STAMP_LENGTH, Entry, KeyedStorage, Version
+from .entry import STAMP_LENGTH, Entry, Version
+from .keyed import KeyedStorage
 
 __all__ = ("MemoryStorage",)
 
@@ -65,7 +66,8 @@ class MemoryStorage(KeyedStorage):
         return True
 
     async def replace(self, name: str, value: bytes, ttl: float, version: Version) -> bool:
-        if not self._is(name, version):
+        current = self._value(name)
+        if current is None or current[:STAMP_LENGTH] != version.stamp:
             return False
         self._put(name, value, ttl)
         return True
@@ -73,15 +75,11 @@ class MemoryStorage(KeyedStorage):
     async def touch(self, name: str, ttl: float) -> bool:
         return await self.read(name, ttl) is not None
 
-    async def remove(self, name: str, version: Version | None) -> bool:
-        if self._value(name) is None or (version is not None and not self._is(name, version)):
+    async def remove(self, name: str) -> bool:
+        if self._value(name) is None:
             return False
         del self._entries[name]
         return True
-
-    def _is(self, name: str, version: Version) -> bool:
-        value = self._value(name)
-        return value is not None and value[:STAMP_LENGTH] == version.stamp
 
     def _value(self, name: str) -> bytes | None:
         self._sweep()

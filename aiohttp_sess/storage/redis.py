@@ -1,4 +1,4 @@
-"""The storage in Redis: one key a session, one round trip an operation."""
+"""The storage in Redis: one key a session, one round trip an operation on bytes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Self
 
 from ..errors import StorageUnavailable
+from .entry import STAMP_LENGTH, Entry, Version
 from .interface import checked_timeout
-from .keyed import STAMP_LENGTH, Entry, KeyedStorage, Version
+from .keyed import KeyedStorage
 
 try:
     import redis
@@ -30,12 +31,11 @@ except ImportError as error:
 __all__ = ("RedisStorage",)
 
 # A missing key has no first bytes, and no stamp is empty: what is gone never matches.
-_UNLESS_SAME = f"if redis.call('GETRANGE', KEYS[1], 0, {STAMP_LENGTH - 1}) ~= ARGV[1]"
 _REPLACE = (
-    f"{_UNLESS_SAME} then return 0 end redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) return 1"
+    f"if redis.call('GETRANGE', KEYS[1], 0, {STAMP_LENGTH - 1}) ~= ARGV[1] then return 0 end "
+    "redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) return 1"
 )
-_REMOVE = f"{_UNLESS_SAME} then return 0 end return redis.call('DEL', KEYS[1])"
-_SHA1 = {script: hashlib.sha1(script.encode()).hexdigest() for script in (_REPLACE, _REMOVE)}
+_REPLACE_SHA1 = hashlib.sha1(_REPLACE.encode()).hexdigest()
 
 _NEEDED = ("execute_command", "pipeline")
 
@@ -60,9 +60,6 @@ class RedisStorage(KeyedStorage):
       session that just began is gone, and one that just ended is there again, until its TTL is
       over. Reading from replicas does the same all the time: do not.
     - A restart keeps what Redis persists, which may be nothing.
-    - Where the connection drops just as a renewal has ended the old session, and the command is
-      sent again, it finds nothing to end: the renewal then counts as overtaken by a logout, and the
-      visitor has to log in once more.
     """
 
     def __init__(
@@ -84,7 +81,7 @@ class RedisStorage(KeyedStorage):
         self._client = client
         self._owns_client = False
         self._pipelines = Pipelines(client, timeout=self.timeout)
-        self._known_scripts: set[str] = set()
+        self._knows_script = False
 
     @classmethod
     def from_url(
@@ -142,33 +139,29 @@ class RedisStorage(KeyedStorage):
         return bool(await self._ask("SET", name, value, "PX", _milliseconds(ttl), "NX"))
 
     async def replace(self, name: str, value: bytes, ttl: float, version: Version) -> bool:
-        return await self._run(_REPLACE, name, version.stamp, value, _milliseconds(ttl))
+        rest = (1, name, version.stamp, value, _milliseconds(ttl))
+        # Redis keeps the script by its SHA-1 from the first time on.
+        if self._knows_script:
+            try:
+                return bool(await self._ask("EVALSHA", _REPLACE_SHA1, *rest))
+            except StorageUnavailable as error:
+                # Restarted, flushed, or another node of a cluster.
+                if not isinstance(error.__cause__, NoScriptError):
+                    raise
+        answer = await self._ask("EVAL", _REPLACE, *rest)
+        self._knows_script = True
+        return bool(answer)
 
     async def touch(self, name: str, ttl: float) -> bool:
         return bool(await self._ask("PEXPIRE", name, _milliseconds(ttl)))
 
-    async def remove(self, name: str, version: Version | None) -> bool:
-        if version is None:
-            return bool(await self._ask("DEL", name))
-        return await self._run(_REMOVE, name, version.stamp)
+    async def remove(self, name: str) -> bool:
+        return bool(await self._ask("DEL", name))
 
     async def close(self) -> None:
         await self._pipelines.close()
         if self._owns_client:
             await self._within_time(self._client.aclose())
-
-    async def _run(self, script: str, name: str, *arguments: Any) -> bool:
-        """Run a script on one key; Redis keeps it by its SHA-1 from the first time on."""
-        if script in self._known_scripts:
-            try:
-                return bool(await self._ask("EVALSHA", _SHA1[script], 1, name, *arguments))
-            except StorageUnavailable as error:
-                # Restarted, flushed, or another node of a cluster.
-                if not isinstance(error.__cause__, NoScriptError):
-                    raise
-        answer = await self._ask("EVAL", script, 1, name, *arguments)
-        self._known_scripts.add(script)
-        return bool(answer)
 
     async def _ask(self, *command: Any, **options: Any) -> Any:
         return await self._within_time(self._pipelines.send(*command, **options))

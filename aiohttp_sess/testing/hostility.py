@@ -7,8 +7,9 @@ import hashlib
 import pytest
 
 from ..errors import DeserializationError, SessionGone
+from ..storage.entry import HEAD_LENGTH
 from ..storage.interface import AbstractStorage, SessionKey, StoredRecord
-from ..storage.keyed import HEAD_LENGTH, KeyedStorage
+from ..storage.keyed import KeyedStorage
 from .capabilities import HOUR, Capabilities, needs
 
 __all__ = ("HostileCases", "plant")
@@ -49,7 +50,7 @@ async def plant(storage: KeyedStorage, key: SessionKey, value: bytes) -> None:
     """Put bytes in the place of a record."""
     name = storage.name_of(key)
     assert name is not None
-    assert await storage.remove(name, None)
+    assert await storage.remove(name)
     assert await storage.add(name, value, HOUR.total_seconds())
 
 

@@ -130,15 +130,14 @@ class Entries:
         """One of each kind, which changes nothing that `check` looks at."""
         storage, name = self._storage, next(iter(self._values))
         value = self._values[name].encode()
-        same, other = Version(value[:16]), Version(b"x" * 16)
+        same = Version(value[:16])
         return {
             "read": lambda: storage.read(name, None),
             "refresh": lambda: storage.read(name, 60.0),
             "add": lambda: storage.add(f"{name}-{secrets.token_hex(8)}", value, 60.0),
             "replace": lambda: storage.replace(name, value, 60.0, same),
             "touch": lambda: storage.touch(name, 60.0),
-            "remove": lambda: storage.remove(self._missing, None),
-            "remove this": lambda: storage.remove(name, other),
+            "remove": lambda: storage.remove(self._missing),
         }
 
     async def check(self) -> None:
@@ -154,7 +153,7 @@ class Entries:
             assert await storage.touch(self._missing, 60.0) is False
             assert await storage.replace(name, b"new", 60.0, other) is False
             assert await storage.replace(name, value.encode(), 60.0, Version(value[:16].encode()))
-            assert await storage.remove(self._missing, None) is False
+            assert await storage.remove(self._missing) is False
 
 
 class Relay:

@@ -23,6 +23,7 @@ from aiohttp_sess import (
     StorageUnavailable,
 )
 from aiohttp_sess.storage import Version
+from aiohttp_sess.storage.entry import ENDED
 from aiohttp_sess.storage.memcached import MemcachedStorage
 
 from ..servers import MemcachedServer, start_memcached
@@ -30,7 +31,7 @@ from .faults import Entries, Relay, each_cancellation, listening, silence
 
 HOUR = timedelta(hours=1)
 STAMP = b"0123456789abcdef"
-OPERATIONS = ["read", "refresh", "add", "replace", "touch", "remove", "remove this"]
+OPERATIONS = ["read", "refresh", "add", "replace", "touch", "remove"]
 DAY = 24 * 60 * 60.0
 
 
@@ -326,7 +327,8 @@ async def test_something_else_on_its_port_is_unavailable(answer: bytes) -> None:
         ("update own", 2),
         ("touch", 1),
         ("delete", 1),
-        ("delete this", 1),
+        # An end of our own is put in its place, then deleted.
+        ("delete this", 2),
     ],
 )
 async def test_round_trips(relay: Relay, operation: str, trips: int) -> None:
@@ -367,7 +369,7 @@ async def test_a_refresh_leaves_the_revision_as_it_is(storage: MemcachedStorage)
 
 
 async def test_what_was_removed_is_gone_at_once(storage: MemcachedStorage) -> None:
-    """A write with an exptime of -1 stands in for a conditional delete."""
+    """An end of our own that is put in its place stands in for a conditional delete."""
     for loaded_first in (True, False):
         saved = await storage.save(record(n=1), HOUR)
         revision = saved.revision
@@ -383,6 +385,44 @@ async def test_what_was_removed_is_gone_at_once(storage: MemcachedStorage) -> No
         assert await storage.delete(saved.key) is False
         with pytest.raises(SessionGone):
             await storage.update(saved.key, record(n=2), HOUR, revision=revision)
+
+
+@pytest.mark.parametrize("loaded_first", [True, False])
+async def test_an_end_that_was_sent_twice_is_recognised(relay: Relay, loaded_first: bool) -> None:
+    async with connected(relay.port, pool_size=1) as storage:
+        stored = await storage.save(record(n=1), HOUR)
+        if loaded_first:
+            found = await storage.load(stored.key)
+            assert found is not None
+            stored = found
+        relay.lose_replies, relay.lose_only = 1, b"cas"
+        assert await storage.delete(stored.key, revision=stored.revision) is True
+        assert relay.lose_replies == 0
+        assert await storage.delete(stored.key) is False
+
+
+async def test_an_end_that_cannot_be_cleared_away_is_an_end(
+    relay: Relay, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with connected(relay.port, pool_size=1) as storage:
+        stored = await storage.save(record(n=1), HOUR)
+        relay.lose_replies, relay.lose_only = 100, b"delete"
+        assert await storage.delete(stored.key, revision=stored.revision) is True
+        relay.lose_replies = 0
+        assert "stays until its TTL is over" in caplog.text
+
+
+async def test_an_end_in_the_place_of_a_session_is_none(storage: MemcachedStorage) -> None:
+    stored = await storage.save(record(n=1), HOUR)
+    name = storage.name_of(stored.key)
+    assert name is not None
+    assert isinstance(stored.revision, Version)
+    assert await storage.replace(name, ENDED + b"x" * 16, 60.0, stored.revision)
+    assert await storage.load(stored.key) is None
+    assert await storage.load(stored.key, ttl=HOUR) is None
+    with pytest.raises(SessionGone):
+        await storage.update(stored.key, record(n=2), HOUR, revision=stored.revision)
+    assert await storage.delete(stored.key, revision=stored.revision) is False
 
 
 async def test_without_a_token_the_stamp_decides(storage: MemcachedStorage) -> None:

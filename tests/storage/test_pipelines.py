@@ -239,4 +239,4 @@ async def test_bytes_that_are_no_text_disturb_nobody(redis_server: RedisServer, 
         entries = await asyncio.gather(*(storage.read(each, None) for each in names))
         values = [entry.value for entry in entries if entry is not None]
         assert values == [b"\xff\xfe", b"text"] * 10
-        assert not await storage.remove(name, Version(b"another"))
+        assert not await storage.replace(name, b"new", 60.0, Version(b"another"))

@@ -1,0 +1,127 @@
+"""What a backend holds under a name.
+
+A record is stored under ``key_prefix`` + SHA-256 of its session key, so a leak of the backend's
+content gives nobody a session. The bytes are
+
+=========  =============================================================================
+offset     what
+=========  =============================================================================
+0 to 15    the stamp: 16 random characters, chosen by whoever wrote this version
+16 to 79   the stamps of the four versions before it, the latest first; "-" where there are fewer
+80 …       the record (see `aiohttp_sess.record`), bound to the first half of that SHA-256
+=========  =============================================================================
+
+The stamp is what makes a compare-and-set: a write names the stamp that it read. And as the writer
+chose it, a write that was sent again after a lost reply recognises itself, also where up to four
+others came in between.
+
+A session that one request renews is ended by an entry in its place that is ``ended:`` and 16 random
+characters, which is removed right after.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from typing import Any, NamedTuple
+
+from ..record import SessionRecord, encode_record
+from .interface import SessionKey
+
+__all__ = (
+    "ENDED",
+    "HEAD_LENGTH",
+    "STAMP_LENGTH",
+    "Entry",
+    "Version",
+    "digest_of",
+    "encode_entry",
+    "is_in",
+    "live",
+    "new_end",
+    "tag_of",
+    "version_of",
+)
+
+STAMP_LENGTH = 16
+HEAD_LENGTH = 5 * STAMP_LENGTH
+ENDED = b"ended:"
+"""What an entry begins with that is no session any more, and about to be removed."""
+_KEY = re.compile(r"[A-Za-z0-9_-]{43}")
+
+
+class Version(NamedTuple):
+    """Which writing of an entry is meant: its stamp, the backend's own token if it has one, and the
+    stamps of those before it.
+    """
+
+    stamp: bytes
+    token: Any = None
+    before: bytes = b""
+
+
+class Entry(NamedTuple):
+    """What a backend holds under a name: the bytes, and its own token for compare-and-set."""
+
+    value: bytes
+    token: Any = None
+
+    def __repr__(self) -> str:  # the value is a user's
+        return f"<Entry of {len(self.value)} bytes>"
+
+
+def digest_of(key: SessionKey) -> str | None:
+    """SHA-256 of the key, or None for what `SessionKey.generate` cannot have made."""
+    if not _KEY.fullmatch(key.value):
+        return None
+    return hashlib.sha256(key.value.encode()).hexdigest()
+
+
+def tag_of(digest: str) -> str:
+    """What a record says of the key it belongs to, which is known by its digest."""
+    return digest[:32]
+
+
+def encode_entry(
+    record: SessionRecord, digest: str, before: Version | None = None
+) -> tuple[Version, bytes]:
+    """A record as an entry under a key that is known by its digest; which version of it that is.
+
+    :param before: the version that it takes the place of.
+    """
+    stamp = _new_stamp()
+    stamps = b"" if before is None else before.stamp.ljust(STAMP_LENGTH, b"-") + before.before
+    head = (stamp + stamps).ljust(HEAD_LENGTH, b"-")[:HEAD_LENGTH]
+    return version_of(Entry(head)), head + encode_record(record, tag_of(digest))
+
+
+def live(entry: Entry | None) -> Entry | None:
+    """An entry, unless it is an end that is about to be removed."""
+    if entry is None or not entry.value or entry.value.startswith(ENDED):
+        return None
+    return entry
+
+
+def new_end() -> bytes:
+    """An end, to put in the place of a record."""
+    return ENDED + _new_stamp()
+
+
+def version_of(entry: Entry) -> Version:
+    """Which version an entry is."""
+    # Whatever garbage there is has a first part too, which is enough to replace that very garbage.
+    head = entry.value[:HEAD_LENGTH]
+    return Version(head[:STAMP_LENGTH], entry.token, head[STAMP_LENGTH:])
+
+
+def is_in(entry: Entry | None, version: Version) -> bool:
+    """Whether an entry is this version, or came after it."""
+    head = b"" if entry is None else entry.value[:HEAD_LENGTH]
+    return version.stamp in {
+        head[at : at + STAMP_LENGTH] for at in range(0, HEAD_LENGTH, STAMP_LENGTH)
+    }
+
+
+def _new_stamp() -> bytes:
+    return secrets.token_urlsafe(12).encode()
