@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any
 
-from .operations import Operations, Snapshot, Update
+from .edits import Edits
+from .errors import SessionValueError
+from .operations import Snapshot
 from .record import EncodedState, Lifetime, SessionRecord, new_id
 from .status import SessionStatus, stronger
-from .values import StateKey, check_name
-from .watched import Key, WatchedState, encode_for, split
+from .watched import WatchedState
 
 __all__ = ("Changes",)
 
 
-class Changes:
+class Changes(Edits):
     """The working copy of a session's record, and what was done to it.
 
     :param record: the record that was loaded, or an empty one for a new session.
@@ -28,80 +29,16 @@ class Changes:
         self._outcome = SessionStatus.UNCHANGED  # of what was saved already in this request
         # How often each was asked for, to tell what was saved from what was asked for since.
         self._forces = self._renewals = self._purges = 0
-        self.on_change: Callable[[Changes], None] | None = None  # told of each change, if it is set
         self._start(record, stored=stored)
 
     def _start(self, record: SessionRecord, *, stored: bool) -> None:
         self._record = record
-        self._state = WatchedState(EncodedState.of(record.state).raw)
-        self._operations = Operations()
+        self._begin(EncodedState.of(record.state).raw)
         self._fields: dict[str, Any] = {}  # owner and lifetime, where this request set them
         self._forced = False
         self.stored = stored
         self.renewing = False
         self.purging = False
-
-    # -- the state, by name ---------------------------------------------------------------------
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._state.raw)
-
-    def __len__(self) -> int:
-        return len(self._state.raw)
-
-    def __contains__(self, key: object) -> bool:
-        return isinstance(key, str | StateKey) and split(key)[0] in self._state.raw
-
-    def get(self, key: Key) -> Any:
-        """The value under ``key``.
-
-        :raises KeyError: where there is none.
-        :raises SessionValueError: where it is not of the type that a `StateKey` names.
-        """
-        if self._state.watches_another(key):
-            self.notice(split(key)[0])
-        return self._state.get(key)
-
-    def set(self, key: Key, value: Any) -> None:
-        """:raises SessionValueError: for what is not JSON, or not of its key's type."""
-        name, typed = split(key)
-        raw = encode_for((check_name(name), typed), value)
-        self._state.put(key, raw, value)
-        self._operations.set(name, raw)
-        self._touch()
-
-    def delete(self, key: Key) -> None:
-        """:raises KeyError: where there is nothing to delete."""
-        name, _ = split(key)
-        self._state.delete(name)
-        self._operations.delete(name)
-        self._touch()
-
-    def update(self, update: Update) -> Any:
-        """Compute a value from the one that is there; None where nothing was done."""
-        name, _ = split(update.key)
-        self.notice(name)
-        if not update.apply(self._state):
-            return None
-        self._operations.update(name, update)
-        self._touch()
-        return self.get(update.key)
-
-    def clear(self) -> None:
-        """Delete every value."""
-        self._state.clear()
-        self._operations.clear()
-        self._touch()
-
-    def notice(self, only: str | None = None) -> None:
-        """Find what was changed in place, everywhere or under one name.
-
-        :raises SessionValueError: where something that is not JSON was put into a value.
-        """
-        if not self._state.handed_out:
-            return
-        for name in self._state.changed_in_place(only):
-            self._operations.set(name, self._state.raw[name])
 
     # -- the session ----------------------------------------------------------------------------
 
@@ -118,12 +55,14 @@ class Changes:
     @property
     def owner(self) -> str | None:
         """The user that the session belongs to."""
-        return cast("str | None", self._fields.get("owner", self._record.owner))
+        owner: str | None = self._fields.get("owner", self._record.owner)
+        return owner
 
     @property
     def lifetime(self) -> Lifetime | None:
         """The lifecycle that was set for this session alone."""
-        return cast("Lifetime | None", self._fields.get("lifetime", self._record.lifetime))
+        lifetime: Lifetime | None = self._fields.get("lifetime", self._record.lifetime)
+        return lifetime
 
     @property
     def new_lifetime(self) -> bool:
@@ -136,9 +75,16 @@ class Changes:
         return bool(self._state.raw) or self.owner is not None
 
     @property
+    def untouched(self) -> bool:
+        """Whether nothing can be due: nothing was done, nor handed out that can be changed."""
+        return not (self._touched or self._state.handed_out)
+
+    @property
     def due(self) -> SessionStatus:
         """What is to be saved now."""
         self.notice()
+        if not self._touched:
+            return SessionStatus.UNCHANGED
         if self.purging:
             return SessionStatus.PURGED
         if self.renewing:
@@ -146,6 +92,14 @@ class Changes:
         if self._operations or self._fields or self._forced:
             return SessionStatus.CHANGED
         return SessionStatus.UNCHANGED
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether something is due, be it what cannot be saved."""
+        try:
+            return self.due is not SessionStatus.UNCHANGED
+        except SessionValueError:
+            return True
 
     @property
     def status(self) -> SessionStatus:
@@ -200,7 +154,7 @@ class Changes:
         record = SessionRecord(
             state, old.created, deadline, self.lifetime, self.owner, old.cookie, old.id
         )
-        done = self._operations.copy(), dict(self._fields)
+        done = self._operations.copy(), dict(self._fields), self.renewing
         return Snapshot(record, *done, self._forces, self._renewals, self._purges)
 
     def settle(self, saved: Snapshot, record: SessionRecord) -> None:
@@ -221,28 +175,35 @@ class Changes:
         for name, done in saved.fields.items():
             if self._fields[name] == done:
                 del self._fields[name]
+        self._touched = bool(self._operations or self._fields or self._forced or self.renewing)
 
     def ended(self) -> None:
         """The storage has let go of what `purge` ended; nothing of the fresh session is saved."""
         self._outcome = SessionStatus.PURGED
         self.purging = self.stored = False
 
-    def reset(self, record: SessionRecord) -> None:
-        """Start over from ``record``, as a storage holds it: what was not saved is forgotten."""
-        self._start(record, stored=True)
+    def reset(self, record: SessionRecord, *, stored: bool = True) -> None:
+        """Start over from ``record``: what was not saved is forgotten.
 
-    def rebase(self, latest: SessionRecord) -> None:
+        :param stored: whether a storage holds it.
+        """
+        self._start(record, stored=stored)
+
+    def rebase(self, latest: SessionRecord, saved: Snapshot | None = None) -> Snapshot:
         """Do this request's own operations again, on the ``latest`` record: what it set, deleted or
         computed, and nothing that it only read.
 
+        :param saved: what of that is being saved; None: all that there is.
+        :return: ``saved``, on the latest record.
         :raises Exception: whatever a function given to `update` raises; nothing is changed then.
         """
         self.notice()
-        later = WatchedState(EncodedState.of(latest.state).raw)
-        self._operations.apply(later)
-        self._record = dataclasses.replace(latest, id=self.id) if self.renewing else latest
-        self._state.take_over(later)
-
-    def _touch(self) -> None:
-        if self.on_change is not None:
-            self.on_change(self)
+        saved = (self.snapshot() if saved is None else saved).again_on(latest)
+        if self._purges == saved.purges:  # else it concerns a session that is over
+            later = WatchedState(EncodedState.of(saved.record.state).raw)
+            since = self._operations.copy()
+            since.forget(saved.operations)
+            since.apply(later)
+            self._record = dataclasses.replace(latest, id=self.id) if self.renewing else latest
+            self._state.take_over(later)
+        return saved

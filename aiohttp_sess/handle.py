@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .config import CookieConfig, Lifecycle
+from .lifecycle import refreshes_always
 from .sockets import Sockets
 from .storage.interface import AbstractStorage
 from .transport import CookieTransport
@@ -32,6 +33,8 @@ class SessionHandle:
         self.transport = transport
         self.cookie = cookie
         self.lifecycle = lifecycle
+        self.refreshes_always = refreshes_always(lifecycle)
+        """Whether there is something to do at every request, asked or not."""
         self.conflict_timeout = 5.0
         """Seconds for which a write does its operations again when other requests of the same
         session keep writing first; after that, the `SessionConflict` is raised."""
@@ -39,10 +42,6 @@ class SessionHandle:
         """How many writes gave up so."""
         self.sockets = Sockets()
         self.commits = Commits()
-
-    def count_conflict(self) -> None:
-        """One more write gave up."""
-        self.conflicts += 1
 
     def __repr__(self) -> str:
         return f"<SessionHandle {self.cookie.name!r} in {type(self.storage).__name__}>"

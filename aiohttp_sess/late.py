@@ -16,13 +16,15 @@ logger = logging.getLogger("aiohttp_sess")
 
 
 class LateChanges:
-    """Says that nothing saves them any more, unless `Session.save` is called right after."""
+    """Says that nothing saves them any more, unless `Session.save` is called right after.
 
-    def __init__(self) -> None:
+    :param changes: those whose last commit is behind us; what is changed from here on is late.
+    """
+
+    __slots__ = ("_telling",)
+
+    def __init__(self, changes: Changes) -> None:
         self._telling: asyncio.Handle | None = None
-
-    def begin(self, changes: Changes) -> None:
-        """The last commit is behind us: what is changed from here on is late."""
         changes.on_change = self._notice
 
     def saved(self) -> None:

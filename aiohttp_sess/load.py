@@ -3,37 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from contextlib import suppress
 
 from .changes import Changes
-from .commit import Commit, find_record, fresh_record
+from .commit import Commit
 from .config import BrowserSession
+from .errors import SessionConflict
+from .find import find_record, fresh_record
 from .handle import SessionHandle
 from .lifecycle import deadline, refreshes_always, ttl_left
 from .lifetime import lifecycle_of
+from .record import SessionRecord
 from .storage.interface import SessionKey, StoredRecord
 
-__all__ = ("Opened", "open_session")
+__all__ = ("open_session",)
 
 
-class Opened(NamedTuple):
-    """A session that a request works on.
-
-    ``refreshed``: whether its TTL started anew by loading it.
-    """
-
-    changes: Changes
-    commit: Commit
-    refreshed: bool
-
-
-class _Found(NamedTuple):
-    stored: StoredRecord
-    refreshed: bool
-    rekeyed: bool
-
-
-async def open_session(handle: SessionHandle, keys: Iterable[SessionKey]) -> Opened:
+async def open_session(handle: SessionHandle, keys: Iterable[SessionKey]) -> Commit:
     """The session of the first of ``keys`` that leads to a record, or else a fresh one.
 
     A key that the storage does not know is never adopted (OWASP Session Management Cheat Sheet,
@@ -41,50 +27,55 @@ async def open_session(handle: SessionHandle, keys: Iterable[SessionKey]) -> Ope
 
     :raises StorageUnavailable: where the storage is.
     """
-    found = None
-    for key in keys:
-        found = await _find(handle, key)
-        if found is not None:
-            break
-    stored = None if found is None else found.stored
-    record = fresh_record(handle.storage, handle.cookie.name) if stored is None else stored.record
-    changes = Changes(record, stored=stored is not None, clock=handle.storage.clock)
-    commit = Commit(
-        handle.storage,
-        changes,
-        stored,
-        lifecycle=handle.lifecycle,
-        conflict_timeout=handle.conflict_timeout,
-        gave_up=handle.count_conflict,
-    )
-    commit.rekeyed = found is not None and found.rekeyed
-    return Opened(changes, commit, found is not None and found.refreshed)
-
-
-async def _find(handle: SessionHandle, key: SessionKey) -> _Found | None:
     storage, lifecycle = handle.storage, handle.lifecycle
     # A cookie with a Max-Age must not promise more than the storage keeps, so the TTL of a
     # persistent session starts anew at the end of the request, not here.
-    here = refreshes_always(lifecycle) and isinstance(lifecycle, BrowserSession)
-    ttl = lifecycle.ttl if here else None
-    stored = await find_record(storage, key, handle.cookie.name, ttl=ttl)
-    if stored is None:
-        return None
-    own = stored.record.lifetime
+    here = isinstance(lifecycle, BrowserSession) and refreshes_always(lifecycle)
+    for key in keys:
+        ttl = lifecycle.ttl if here else None
+        stored = await find_record(storage, key, handle.cookie.name, ttl=ttl)
+        refreshed = here
+        if stored is not None and (stored.record.lifetime or lifecycle.max_lifetime):
+            stored, refreshed = await _within_its_lifetime(handle, stored, refreshed=here)
+        if stored is not None:
+            commit = _commit(handle, stored.record, stored)
+            commit.refreshed = refreshed
+            commit.rekeyed = stored.key is not key and stored.key != key
+            return commit
+    return _commit(handle, fresh_record(storage, handle.cookie.name), None)
+
+
+def _commit(handle: SessionHandle, record: SessionRecord, stored: StoredRecord | None) -> Commit:
+    return Commit(
+        handle.storage,
+        Changes(record, stored=stored is not None, clock=handle.storage.clock),
+        stored,
+        lifecycle=handle.lifecycle,
+        conflict_timeout=handle.conflict_timeout,
+    )
+
+
+async def _within_its_lifetime(
+    handle: SessionHandle, stored: StoredRecord, *, refreshed: bool
+) -> tuple[StoredRecord | None, bool]:
+    """A record that a lifecycle may have ended; and whether its TTL has started anew.
+
+    :param refreshed: whether loading it did that, with the TTL of all sessions.
+    """
+    storage, lifecycle, own = handle.storage, handle.lifecycle, stored.record.lifetime
     if own is not None:
         lifecycle = lifecycle_of(own)
     end, now = deadline(lifecycle, stored.record.created), storage.clock()
     if end is not None and end <= now:
         # The lifecycle may have become shorter since the record was written.
-        await storage.delete(stored.key)
-        return None
-    refreshed = here
-    if here and own is not None:
-        # Its own TTL may be longer than the one it was just given, which is all that was known. (An
-        # own policy of ON_STATE_CHANGES cannot be kept here: what was left is known to nobody.)
-        given = await storage.update_ttl(stored.key, ttl_left(lifecycle, end, now))
-        if given is None:
-            return None
-        stored = stored._replace(key=given)
-        refreshed = isinstance(lifecycle, BrowserSession)
-    return _Found(stored, refreshed, stored.key is not key and stored.key != key)
+        with suppress(SessionConflict):  # or longer just now
+            await storage.delete(stored.key, revision=stored.revision)
+        return None, False
+    if not refreshed or own is None:
+        return stored, refreshed
+    # Its own TTL may be longer than the one it was just given, which is all that was known. (An own
+    # policy of ON_STATE_CHANGES cannot be kept here: what was left is known to nobody.)
+    key = await storage.update_ttl(stored.key, ttl_left(lifecycle, end, now))
+    if key is None:
+        return None, False
+    return stored._replace(key=key), isinstance(lifecycle, BrowserSession)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
@@ -94,19 +95,11 @@ async def get_session(request: web.Request, handle: SessionHandle | None = None)
     """
     if not isinstance(request, web.BaseRequest):
         raise TypeError(f"request must be an aiohttp request, not {type(request).__name__}")
-    visits: _Visits = request.get(_VISITS, {})
-    visit = visits.get(handle)
-    if visit is not None:
-        return await visit.session()
-    if handle is not None and not isinstance(handle, SessionHandle):
-        raise TypeError(f"handle must be what setup() answered, not {type(handle).__name__}")
-    if visits:
-        raise RuntimeError("the handle is another application's: this request has no such session")
-    raise RuntimeError(
-        "this request has no session: call aiohttp_sess.setup(app, storage) when the application "
-        "is built, before it gets any middleware that uses the session (those of "
-        "web.Application(middlewares=...) are outside)"
-    )
+    try:
+        visit = request[_VISITS][handle]
+    except KeyError:
+        raise _no_session(request, handle) from None
+    return await visit.session()
 
 
 async def new_session(request: web.Request, handle: SessionHandle | None = None) -> Session:
@@ -114,6 +107,19 @@ async def new_session(request: web.Request, handle: SessionHandle | None = None)
     session = await get_session(request, handle)
     session.purge()
     return session
+
+
+def _no_session(request: web.Request, handle: SessionHandle | None) -> Exception:
+    """Why a request has no such session."""
+    if handle is not None and not isinstance(handle, SessionHandle):
+        return TypeError(f"handle must be what setup() answered, not {type(handle).__name__}")
+    if _VISITS in request:
+        return RuntimeError("the handle is another application's: this request has no such session")
+    return RuntimeError(
+        "this request has no session: call aiohttp_sess.setup(app, storage) when the application "
+        "is built, before it gets any middleware that uses the session (those of "
+        "web.Application(middlewares=...) are outside)"
+    )
 
 
 def handles_of(app: web.Application) -> list[SessionHandle]:
@@ -140,22 +146,16 @@ def _check_types(
 
 
 def _middleware(handle: SessionHandle, *, is_default: bool) -> Middleware:
-    name = handle.cookie.name
-
     @web.middleware
     async def session_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        visits = request.get(_VISITS)
-        if visits is None:
-            visits = request[_VISITS] = {}
-        elif any(other and other is not handle and other.cookie.name == name for other in visits):
-            raise RuntimeError(
-                f"two nested applications have a session with the cookie {name!r}: "
-                "call setup() for the outer one only, or give the inner one another cookie name"
-            )
-        visit = visits[handle] = Visit(handle, request.headers)
-        outer = visits.get(None)
-        if is_default or outer is None:
-            visits[None] = visit
+        visit, outer = Visit(handle, request.headers), None
+        try:
+            visits = request[_VISITS]
+        except KeyError:
+            visits = request[_VISITS] = {None: visit, handle: visit}
+        else:
+            outer = visits[None]
+            _enter(visits, visit, handle, is_default=is_default)
         try:
             response = await handler(request)
         except web.HTTPException:
@@ -173,13 +173,28 @@ def _middleware(handle: SessionHandle, *, is_default: bool) -> Middleware:
     return session_middleware
 
 
+def _enter(visits: _Visits, visit: Visit, handle: SessionHandle, *, is_default: bool) -> None:
+    """A visit inside of others, of the same application or of one around it."""
+    name = handle.cookie.name
+    if any(other and other is not handle and other.cookie.name == name for other in visits):
+        raise RuntimeError(
+            f"two nested applications have a session with the cookie {name!r}: "
+            "call setup() for the outer one only, or give the inner one another cookie name"
+        )
+    visits[handle] = visit
+    if is_default:
+        visits[None] = visit
+
+
 def _signal(
     handle: SessionHandle,
 ) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
     async def mark_response(request: web.Request, response: web.StreamResponse) -> None:
-        visits = request.get(_VISITS)
-        if visits is not None and handle in visits:
-            await visits[handle].prepare(request, response)
+        try:
+            visit = request[_VISITS][handle]
+        except KeyError:  # another application's request
+            return
+        await visit.prepare(request, response)
 
     return mark_response
 
@@ -190,8 +205,7 @@ async def _close_storages(app: web.Application) -> AsyncIterator[None]:
     for storage in storages:
         _RUNNING[id(storage)] += 1
     yield
-    for handle in handles:
-        await handle.commits.drain()
+    await asyncio.gather(*(handle.commits.drain() for handle in handles))
     async with AsyncExitStack() as closing:  # all of them, also where one of them fails
         for storage in storages:
             _RUNNING[id(storage)] -= 1

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import msgspec
 
-from .record import SessionRecord
-from .values import check_name
-from .watched import Key, WatchedState, encode_for, split
+from .record import EncodedState, SessionRecord
+from .watched import Key, WatchedState, encode_for
 
 __all__ = ("Operations", "Snapshot", "Update")
 
@@ -25,7 +25,6 @@ class Update(NamedTuple):
 
     def apply(self, state: WatchedState) -> bool:
         """Call the function on the value that ``state`` has; False where there is none."""
-        name, typed = split(self.key)
         try:
             before = state.decode(self.key)
         except KeyError:
@@ -34,8 +33,7 @@ class Update(NamedTuple):
             (value,) = self.default
         else:
             value = self.function(before)
-        raw = encode_for((check_name(name), typed), value)
-        state.put(self.key, raw)
+        state.put(self.key, encode_for(self.key, value))
         return True
 
 
@@ -129,9 +127,22 @@ class Snapshot(NamedTuple):
     record: SessionRecord
     operations: Operations
     fields: dict[str, Any]
+    renewing: bool
     forces: int
     renewals: int
     purges: int
+
+    def again_on(self, latest: SessionRecord) -> Snapshot:
+        """The same, done to the latest record: what was set, deleted or computed, and nothing that
+        was only read.
+
+        :raises Exception: whatever the function of an update raises.
+        """
+        state = WatchedState(EncodedState.of(latest.state).raw)
+        self.operations.apply(state)
+        name = self.record.id if self.renewing else latest.id
+        record = replace(latest, state=EncodedState(state.raw), id=name, **self.fields)
+        return self._replace(record=record)
 
     def __repr__(self) -> str:  # the rest is a user's
         return f"<Snapshot of {self.record.id}>"

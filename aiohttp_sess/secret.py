@@ -16,7 +16,6 @@ cookie name, one purpose and one seal: what is sealed for one never opens as ano
 
 from __future__ import annotations
 
-import base64
 import binascii
 import hashlib
 import hmac
@@ -41,7 +40,12 @@ BASE64URL = re.compile(r"[A-Za-z0-9_-]+")
 # By the length modulo 4: what the last character of base64url can be, and the padding it lacks.
 _ALPHABET = string.ascii_uppercase + string.ascii_lowercase + string.digits + "-_"
 _LAST = (_ALPHABET, "", _ALPHABET[::16], _ALPHABET[::4])
-_PADDING = ("", "", "==", "=")
+_PADDING = (b"", b"", b"==", b"=")
+_TO_URL = bytes.maketrans(b"+/", b"-_")
+# What is not base64url becomes something that is not base64 either.
+_FROM_URL = bytes(ord("!") if chr(n) not in _ALPHABET else n for n in range(256)).translate(
+    bytes.maketrans(b"-_", b"+/")
+)
 
 
 class SecretKey:
@@ -202,13 +206,18 @@ class SignedSeal(Seal):
 
 def _encode(blob: bytes) -> str:
     # Unpadded: "=" makes aiohttp quote the cookie on its way out and unquote it on its way in.
-    return base64.urlsafe_b64encode(blob).rstrip(b"=").decode("ascii")
+    encoded = binascii.b2a_base64(blob, newline=False).translate(_TO_URL)
+    return encoded.rstrip(b"=").decode("ascii")
 
 
 def _decode(value: str) -> bytes | None:
     over = len(value) % 4
     # The last character may have spare bits that decoding ignores: two spellings of one value would
     # both open, and a sealed value could be changed without anybody noticing.
-    if not BASE64URL.fullmatch(value) or value[-1] not in _LAST[over]:
+    if not value or value[-1] not in _LAST[over]:
         return None
-    return binascii.a2b_base64(value.replace("-", "+").replace("_", "/") + _PADDING[over])
+    try:
+        encoded = value.encode("ascii").translate(_FROM_URL) + _PADDING[over]
+        return binascii.a2b_base64(encoded, strict_mode=True)
+    except (UnicodeEncodeError, binascii.Error):
+        return None

@@ -155,7 +155,9 @@ class Session(TypedMapping):
         """Commit now what was done so far: for websockets, long streams and background work.
 
         If another request has saved in between, read lists and dicts again afterwards: the ones
-        that were handed out before may be no longer part of the session.
+        that were handed out before may be no longer part of the session. It goes on when the one
+        who waits for it is cancelled, and takes no longer than the storage's own timeout: a handler
+        that has less patience with a renewal may answer before there is a cookie.
 
         :raises SessionGone: where the session was ended meanwhile; the changes are dropped.
         :raises SessionError: where the client can no longer be told of it, as the headers are gone.

@@ -12,6 +12,7 @@ __all__ = ("Commits", "Turns")
 logger = logging.getLogger("aiohttp_sess")
 
 _DRAIN_TIMEOUT = 10.0  # seconds
+_CLEAN_UP_TIMEOUT = 1.0  # seconds more for those that were cancelled
 
 
 class Commits:
@@ -33,10 +34,11 @@ class Commits:
         end = now() + _DRAIN_TIMEOUT
         while self._tasks and now() < end:
             await asyncio.wait(self._tasks, timeout=end - now())
-        for task in self._tasks:
-            logger.error("a session was still being saved when the application ended")
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._tasks:
+            for task in self._tasks:
+                logger.error("a session was still being saved when the application ended")
+                task.cancel()
+            await asyncio.wait(self._tasks, timeout=_CLEAN_UP_TIMEOUT)
 
 
 class Turns:
@@ -53,15 +55,19 @@ class Turns:
     async def __aenter__(self) -> None:
         """Wait for one's turn. A commit goes on when the one who waits for it is cancelled."""
         await self._lock.acquire()
-        if self._under_way is not None and not self._under_way.done():
-            try:
-                await asyncio.wait([self._under_way])
-            except BaseException:
-                self._lock.release()
-                raise
+        try:
+            await self.settle()
+        except BaseException:
+            self._lock.release()
+            raise
 
     async def __aexit__(self, *_: object) -> None:
         self._lock.release()
+
+    async def settle(self) -> None:
+        """Wait for a commit that is under way."""
+        if self._under_way is not None and not self._under_way.done():
+            await asyncio.wait([self._under_way])
 
     async def run(self, commit: Coroutine[Any, Any, None]) -> None:
         """Carry out a commit, in one's turn. To be cancelled here does not cut it in half."""

@@ -9,7 +9,7 @@ null, a datetime a string, the key 1 the key "1").
 from __future__ import annotations
 
 import math
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import msgspec
 
@@ -20,6 +20,9 @@ __all__ = ("UNENCODABLE", "StateKey", "check_name", "decode_value", "encode_valu
 T = TypeVar("T")
 
 _SCALARS = (str, int, float, bool, type(None))
+_encode = msgspec.json.Encoder().encode
+# Raises msgspec.MsgspecError for a number that Python has no place for.
+decode_value = msgspec.json.Decoder().decode
 # What the encoder raises for a value that it cannot take.
 UNENCODABLE = (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError)
 # Far from where an interpreter's stack ends, so that what was taken can always be read again.
@@ -111,9 +114,9 @@ def encode_value(name: str, value: object) -> msgspec.Raw:
     :raises SessionValueError: where it is not JSON.
     """
     try:
-        raw = msgspec.json.encode(value)
+        raw = _encode(value)
         _check_depth(raw)
-        if msgspec.json.decode(raw) == value:
+        if decode_value(raw) == value:
             return msgspec.Raw(raw)
     except RecursionError:
         raise SessionValueError(
@@ -122,14 +125,6 @@ def encode_value(name: str, value: object) -> msgspec.Raw:
     except UNENCODABLE:
         pass
     raise SessionValueError(f"session[{name!r}]: {_complaint(value) or 'the value is not JSON'}")
-
-
-def decode_value(raw: msgspec.Raw) -> Any:
-    """The value in ``raw``.
-
-    :raises msgspec.MsgspecError: for a number that Python has no place for.
-    """
-    return msgspec.json.decode(raw)
 
 
 def is_mutable(value: object) -> bool:

@@ -14,16 +14,13 @@ import weakref
 from aiohttp import web
 from multidict import CIMultiDictProxy
 
-from .changes import Changes
-from .commit import Commit, find_record
 from .errors import SessionError, SessionGone, StorageError
 from .handle import SessionHandle
 from .late import LateChanges, quietly
-from .lifecycle import CookieStep, Plan, max_age, plan_after_headers, refreshes_always
 from .load import open_session
+from .saving import Saving
 from .session import Session
 from .sockets import Binding, Socket
-from .storage.interface import SessionKey
 from .turns import Turns
 
 __all__ = ("Visit",)
@@ -44,31 +41,46 @@ class Visit:
     :param headers: the request's.
     """
 
+    __slots__ = (
+        "_asked",
+        "_bound",
+        "_finished",
+        "_handle",
+        "_headers",
+        "_late",
+        "_phase",
+        "_refresh_failed",
+        "_saving",
+        "_session",
+        "_turns",
+    )
+
     def __init__(self, handle: SessionHandle, headers: CIMultiDictProxy[str]) -> None:
         self._handle = handle
         self._headers = headers
         self._phase = _Phase.OPEN
         self._asked = False  # whether the application has seen the session
+        self._bound = False  # whether a websocket is tied to it
         self._finished = False  # whether the handler is done
-        self._gone = False  # whether another request ended the session
-        self._refreshed = False  # whether its TTL has started anew in this request
-        self._line: str | None = None  # the Set-Cookie line that the response gets
-        self._turns = Turns(handle.commits)
-        self._late = LateChanges()
+        self._refresh_failed = False  # whether the session nobody asked for could not be loaded
+        self._turns: Turns | None = None
+        self._late: LateChanges | None = None
         self._session: weakref.ref[Session] | None = None
-        self._loaded = False
-        self._changes: Changes
-        self._commit: Commit
+        self._saving: Saving | None = None  # since the session was loaded
+
+    @property
+    def dormant(self) -> bool:
+        """Whether there is nothing to do: nobody asks, and nothing happens at every request."""
+        return not (self._asked or self._handle.refreshes_always)
 
     async def session(self) -> Session:
         """The session, loaded from the storage the first time."""
         self._asked = True
-        if not self._loaded:
-            async with self._turns:
-                await self._load()
+        saving = self._saving or await self._load()
         session = None if self._session is None else self._session()
         if session is None:
-            session = Session(self._changes, lifecycle=self._handle.lifecycle, committer=self)
+            changes = saving.commit.changes
+            session = Session(changes, lifecycle=self._handle.lifecycle, committer=self)
             self._session = weakref.ref(session)
         return session
 
@@ -76,33 +88,35 @@ class Visit:
         """See `Session.save`."""
         if self._phase is _Phase.ABANDONED:
             raise SessionError("the request has failed: its session is not saved any more")
-        self._late.saved()
+        if self._late is not None:
+            self._late.saved()
         impossible = await self._save()
-        if self._gone:
+        if self._loaded.gone:
             raise SessionGone("the session was ended meanwhile; its changes are dropped")
         if impossible:
             raise SessionError(f"the session cannot be saved: {impossible}")
 
     async def reload(self) -> bool:
         """See `Session.reload`."""
-        async with self._turns:
-            stored = self._commit.stored
-            if stored is None:
-                return False
-            latest = await find_record(self._handle.storage, stored.key, self._handle.cookie.name)
-            if latest is None:
-                self._drop()
-                return False
-            self._commit.stored = latest
-            self._changes.reset(latest.record)
-            return True
+        return await self._loaded.reload()
 
     async def bind(self, socket: Socket, check_every: float) -> Binding:
         """See `Session.bind`."""
-        stored, alive = self._commit.stored, self._commit.alive
-        if stored is None:
-            raise SessionGone("there is no session to bind to: none was saved, or it was ended")
-        return self._handle.sockets.bind(self, socket, stored.record.id, alive, check_every)
+        commit = self._loaded.commit
+        if self._finished:
+            raise RuntimeError(
+                "the request is over: bind a websocket in the handler that serves it"
+            )
+        if not getattr(socket, "prepared", True):
+            raise RuntimeError("bind a websocket that is prepared: await socket.prepare(request)")
+        if commit.stored is not None:
+            self._bound, sockets = True, self._handle.sockets
+            binding = sockets.bind(self, socket, commit.public_id, self._loaded.alive, check_every)
+            # It may have ended since it was loaded, and from here on nothing of it is missed.
+            if binding.ended or await self._loaded.alive(False):
+                return binding
+            sockets.end(commit.public_id)
+        raise SessionGone("there is no session to bind to: none was saved, or it was ended")
 
     async def finish(self) -> None:
         """The handler is done, by returning a response or by raising one: commit.
@@ -110,11 +124,11 @@ class Visit:
         :raises SessionError: where that failed and the response can still become an error.
         """
         self._finished = True
-        if self._untouched:
+        if self.dormant:
             return
-        self._handle.sockets.release(self)
+        self._release()
         if self._phase is _Phase.SENT:
-            await quietly(self._save, lambda: self._changes.id)
+            await quietly(self._save, self._name)
             self._watch()
         elif self._phase is _Phase.OPEN:
             try:
@@ -126,7 +140,13 @@ class Visit:
     def abandon(self) -> None:
         """The handler failed: nothing that is not saved yet will be."""
         self._finished = True
-        self._handle.sockets.release(self)
+        self._release()
+        if self._phase is _Phase.SENT and self._saving and self._saving.commit.changes.unsaved:
+            logger.error(
+                "session %s: the handler of a stream or websocket failed, so what it changed and "
+                "did not save is lost: call `await session.save()` as it goes",
+                self._name(),
+            )
         self._phase = _Phase.ABANDONED
 
     async def prepare(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
@@ -134,14 +154,13 @@ class Visit:
 
         :raises SessionError: where a handler that streams can still answer with an error instead.
         """
-        if self._phase is _Phase.OPEN and self._untouched:
-            self._phase = _Phase.SENT
-        elif self._phase is _Phase.OPEN:
+        if self._phase is _Phase.OPEN:
             if self._finished:
                 # An outer middleware or a signal may have gone on with the session. An exception
                 # here would cut the connection.
-                await quietly(self._save, lambda: self._changes.id)
-            else:
+                if self._saving is not None and not self._saving.commit.idle:
+                    await quietly(self._save, self._name)
+            elif not self.dormant:
                 try:
                     await self._save()
                 except BaseException:
@@ -150,101 +169,55 @@ class Visit:
                     raise
             self._phase = _Phase.SENT
             self._watch()
-        self._handle.transport.mark(request, response, self._line, read=self._asked)
-
-    @property
-    def _untouched(self) -> bool:
-        return not self._asked and not refreshes_always(self._handle.lifecycle)
+        line = None if self._saving is None else self._saving.line
+        if self._asked or line is not None:
+            self._handle.transport.mark(request, response, line, read=self._asked)
 
     def _watch(self) -> None:
-        if self._finished and self._phase is _Phase.SENT and self._loaded:
-            self._late.begin(self._changes)
+        if self._finished and self._phase is _Phase.SENT and self._saving is not None:
+            self._late = LateChanges(self._saving.commit.changes)
+
+    def _release(self) -> None:
+        if self._bound:
+            self._handle.sockets.release(self)
+
+    def _name(self) -> str:
+        return self._loaded.commit.public_id
 
     # -- loading and committing -----------------------------------------------------------------
 
-    async def _load(self) -> None:
+    @property
+    def _loaded(self) -> Saving:
+        assert self._saving is not None  # who has a session has loaded it
+        return self._saving
+
+    async def _load(self) -> Saving:
         """Take what the request brings, once; else begin a fresh session."""
-        if self._loaded:
-            return
-        keys = self._handle.transport.read(self._headers)
-        self._changes, self._commit, self._refreshed = await open_session(self._handle, keys)
-        self._loaded = True
-        self._watch()
+        turns = self._turns = self._turns or Turns(self._handle.commits)
+        async with turns:
+            if self._saving is None:
+                keys = self._handle.transport.read(self._headers)
+                commit = await open_session(self._handle, keys)
+                self._saving = Saving(self._handle, commit, turns)
+                self._watch()
+            return self._saving
 
     async def _save(self) -> str | None:
-        """Commit what there is to commit, and answer why some of it could not be."""
-        if not self._loaded:
+        """See `Saving.save`; of a session that nobody asked for, what is due at every request."""
+        if self._saving is not None:
+            return await self._saving.save(sent=self._phase is _Phase.SENT)
+        if self._phase is _Phase.OPEN and not (self._asked or self._refresh_failed):
             await self._refresh_unasked()
-            return None
-        if self._commit.nothing_to_do(refreshed=self._refreshed):
-            return None
-        async with self._turns:
-            if self._gone and not self._changes.purging:
-                return None
-            todo = self._commit.plan(refreshed=self._refreshed)
-            impossible, server_side = None, self._handle.storage.server_side
-            if self._phase is _Phase.SENT:
-                todo, impossible = plan_after_headers(
-                    todo, server_side=server_side, new_lifetime=self._changes.new_lifetime
-                )
-                if self._changes.renewing and impossible:
-                    self._changes.cancel_renewal()
-            elif self._changes.purging and not todo.storage:
-                self._changes.ended()
-                self._gone = False
-            if todo.storage:
-                commit = self._carry_out(todo)
-                # In a cookie storage nothing waits, so nothing can cut it in half.
-                await (self._turns.run(commit) if server_side else commit)
-            if self._commit.rekeyed and self._line is None and self._commit.stored is not None:
-                self._set_line(self._commit.stored.key)
-            return impossible
+        return None
 
     async def _refresh_unasked(self) -> None:
-        """Let the TTL of a session that nobody asked for start anew, if every request does that."""
-        wanted = self._phase is _Phase.OPEN and refreshes_always(self._handle.lifecycle)
-        if self._refreshed or not wanted:
-            return
+        """Let the TTL of a session that nobody asked for start anew."""
         try:
-            async with self._turns:
-                await self._load()
-            await self._save()
+            saving = await self._load()
+            await saving.save(sent=False)
         except StorageError as error:
             # The handler never asked for the session, so its answer does not depend on it.
             logger.warning("a session's TTL was not refreshed: %s", error, exc_info=error)
-            self._refreshed = True
-
-    async def _carry_out(self, todo: Plan) -> None:
-        commit = self._commit
-        try:
-            ended = await commit.carry_out(todo)
-        except SessionGone:
-            logger.info(
-                "session %s was ended while a request still was at it: its changes are dropped",
-                self._changes.id,
-            )
-            self._drop()
-            return
-        self._gone = False
-        self._refreshed = True
-        if ended is not None:
-            self._handle.sockets.end(ended)
-        if todo.cookie is CookieStep.ERASE:
-            self._line = self._handle.transport.erasure
-        elif todo.cookie is CookieStep.SET and commit.stored is not None:
-            try:
-                self._set_line(commit.stored.key)
-            except SessionError:
-                self._changes.force()  # the client does not get it, so it is not saved
-                raise
-
-    def _set_line(self, key: SessionKey) -> None:
-        age = max_age(self._commit.lifecycle, self._commit.ttl)
-        self._line = self._handle.transport.line(key, age)
-
-    def _drop(self) -> None:
-        """The session was ended by another request: this one says nothing of it any more."""
-        self._gone = True
-        self._line = None
-        self._commit.stored = None
-        self._changes.stored = False
+            self._refresh_failed = True
+            if self._saving is not None:
+                self._saving.commit.refreshed = True

@@ -14,7 +14,14 @@ from typing import Any
 import msgspec
 
 from .errors import SessionValueError
-from .values import UNENCODABLE, StateKey, decode_value, encode_value, is_mutable
+from .values import (
+    UNENCODABLE,
+    StateKey,
+    check_name,
+    decode_value,
+    encode_value,
+    is_mutable,
+)
 
 __all__ = ("Key", "WatchedState", "encode_for", "split")
 
@@ -50,25 +57,25 @@ class WatchedState:
         :raises KeyError: where there is none.
         :raises SessionValueError: where it is not of the type that a `StateKey` names.
         """
-        name, typed = split(key)
-        raw = self.raw[name]
-        if typed is not None:
-            return typed.decode(raw)
+        if not isinstance(key, str):
+            return check_key(key).decode(self.raw[key.name])
         try:
-            return decode_value(raw)
+            return decode_value(self.raw[key])
         except (msgspec.MsgspecError, RecursionError):
             # As with a record that cannot be read: a warning, and nothing there.
-            logger.warning("the stored value of session[%r] cannot be read", name)
-            raise KeyError(name) from None
+            logger.warning("the stored value of session[%r] cannot be read", key)
+            raise KeyError(key) from None
 
     def get(self, key: Key) -> Any:
         """The value under ``key``, the same object each time, watched from now on."""
-        name, typed = split(key)
-        known = self.handed_out.get(name, {})
-        if typed in known:
-            return known[typed].value
+        if self.handed_out:
+            name, typed = split(key)
+            known = self.handed_out.get(name, {})
+            if typed in known:
+                return known[typed].value
         value = self.decode(key)
         if is_mutable(value):
+            name, typed = split(key)
             # A typed value may be spelled in another way than the one it was stored in.
             seen = self.raw[name] if typed is None else msgspec.Raw(msgspec.json.encode(value))
             self.handed_out.setdefault(name, {})[typed] = _HandedOut(value, seen)
@@ -83,10 +90,11 @@ class WatchedState:
 
     def put(self, key: Key, raw: msgspec.Raw, value: object = None) -> None:
         """Set a value; ``value`` is the object that it was encoded from, if it is to be watched."""
-        name, typed = split(key)
+        name = key if isinstance(key, str) else key.name
         self.handed_out.pop(name, None)
         self.raw[name] = raw
         if is_mutable(value):
+            _, typed = split(key)
             self.handed_out[name] = {typed: _HandedOut(value, raw)}
 
     def delete(self, name: str) -> None:
@@ -116,7 +124,7 @@ class WatchedState:
             for typed, out in self.handed_out.get(name, {}).items():
                 if _encoding(out.value) == out.seen:
                     continue
-                raw = encode_for((name, typed), out.value)
+                raw = encode_for(name if typed is None else typed, out.value)
                 if typed is None and raw == _encoding(decode_value(out.seen)):
                     out.seen = raw  # the same value, spelled in another way when it was stored
                     continue
@@ -125,27 +133,35 @@ class WatchedState:
                 break  # the same value under another key is out of date
 
 
-def split(key: Key) -> tuple[str, StateKey[Any] | None]:
-    """The name that a key stands for, and the key if it is typed.
+def check_key(key: object) -> StateKey[Any]:
+    """``key``, if it is a typed one.
 
     :raises SessionValueError: for what is no key.
     """
-    if isinstance(key, str):
-        return key, None
     if isinstance(key, StateKey):
-        return key.name, key
+        return key
     raise SessionValueError(
         f"a name in the session state is a str or a StateKey, not {type(key).__name__}"
     )
 
 
-def encode_for(key: tuple[str, StateKey[Any] | None], value: object) -> msgspec.Raw:
+def split(key: Key) -> tuple[str, StateKey[Any] | None]:
+    """The name that a key stands for, and the key if it is typed.
+
+    :raises SessionValueError: for what is no key.
+    """
+    return (key, None) if isinstance(key, str) else (check_key(key).name, key)
+
+
+def encode_for(key: Key, value: object) -> msgspec.Raw:
     """``value`` as JSON, checked against its key.
 
-    :raises SessionValueError: where it is not JSON, or not of its key's type.
+    :raises SessionValueError: where it is not JSON, or not of its key's type, or for what is no
+        key.
     """
-    name, typed = key
-    return encode_value(name, value) if typed is None else typed.encode(value)
+    if isinstance(key, str):
+        return encode_value(check_name(key), value)
+    return check_key(key).encode(value)
 
 
 def _encoding(value: object) -> msgspec.Raw | None:

@@ -23,13 +23,15 @@ FLOORS = [
     {"config", "record", "secret", "turns", "values"},
     {"lifetime", "watched"},
     {"operations"},
-    {"changes", "storage.interface"},
-    {"late", "lifecycle", "mapping", "sockets", "storage.entry", "storage.pipelines"},
+    {"edits", "storage.interface"},
+    {"changes"},
+    {"find", "late", "lifecycle", "mapping", "race", "sockets"}
+    | {"storage.entry", "storage.pipelines"},
     {"session", "storage.keyed"},
     {"commit", "storage.cookie", "storage.memcached", "storage.memory", "storage.redis"}
     | {"transport"},
     {"handle", "storage"},
-    {"load"},
+    {"load", "saving"},
     {"visit"},
     {"middleware", "owners"},
     {"", "__main__"},

@@ -15,7 +15,7 @@ from yarl import URL
 
 from ..config import TtlExtensionPolicy
 from ..handle import SessionHandle
-from ..lifecycle import CookieStep, Plan, StorageStep, max_age
+from ..lifecycle import CookieStep, Plan, StorageStep
 from ..load import open_session
 from ..middleware import handles_of
 from ..session import Session
@@ -74,16 +74,14 @@ async def give_session(
     :raises RuntimeError: where the client would not send the session cookie.
     """
     handle = _handle(client, handle)
-    opened = await open_session(handle, [])
-    session = Session(opened.changes, lifecycle=handle.lifecycle)
+    commit = await open_session(handle, [])
+    session = Session(commit.changes, lifecycle=handle.lifecycle)
     for key, value in state.items():
         session[key] = value
     session.owner = owner
-    await opened.commit.carry_out(Plan((StorageStep.SAVE,), CookieStep.SET))
-    stored = opened.commit.stored
-    assert stored is not None  # that is what saving does
-    age = max_age(opened.commit.lifecycle, opened.commit.ttl)
-    line = handle.transport.line(stored.key, age)
+    await commit.carry_out(Plan((StorageStep.SAVE,), CookieStep.SET))
+    assert commit.stored is not None  # that is what saving does
+    line = handle.transport.line(commit.stored.key, commit.max_age)
     url = client.make_url(handle.cookie.path)
     client.session.cookie_jar.update_cookies_from_headers([line], url)
     if _cookie_line(client, handle) != line.partition(";")[0]:
@@ -114,8 +112,8 @@ async def read_session(
     line = _cookie_line(client, handle)
     headers = CIMultiDict({} if line is None else {hdrs.COOKIE: line})
     keys = handle.transport.read(CIMultiDictProxy(headers))
-    opened = await open_session(_only_looking(handle), keys)
-    return Session(opened.changes, lifecycle=handle.lifecycle)
+    commit = await open_session(_only_looking(handle), keys)
+    return Session(commit.changes, lifecycle=handle.lifecycle)
 
 
 def _handle(client: TestClient[Any, Any], handle: SessionHandle | None) -> SessionHandle:

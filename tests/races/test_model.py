@@ -23,7 +23,8 @@ from aiohttp_sess import (
     SessionRecord,
     StoredRecord,
 )
-from aiohttp_sess.load import Opened, open_session
+from aiohttp_sess.commit import Commit
+from aiohttp_sess.load import open_session
 from aiohttp_sess.storage import AbstractStorage, MemoryStorage, SessionKey
 from aiohttp_sess.transport import CookieTransport
 
@@ -76,7 +77,7 @@ class Request:
     """One request: the session that it works on, and its commit while that is under way."""
 
     storage: SteppedStorage
-    opened: Opened | None = None
+    opened: Commit | None = None
     commit: asyncio.Task[str | None] | None = None
     names: set[str] = field(default_factory=set)
     increments: int = 0
@@ -123,7 +124,7 @@ class Races(RuleBasedStateMachine):
             self.memory, CookieTransport(cookie, []), cookie=cookie, lifecycle=BrowserSession()
         )
         opened = request.opened = self.runner.run(open_session(handle, live[-1:]))
-        opened.commit._storage = request.storage
+        opened._storage = request.storage
         session = Session(opened.changes)
         request.names, request.increments, request.purged = set(), 0, "purge" in deeds
         if "purge" in deeds:
@@ -138,10 +139,11 @@ class Races(RuleBasedStateMachine):
         if "increment" in deeds:
             session.update_value("n", lambda n: n + 1, default=1)
             request.increments = 1
-        todo = opened.commit.plan(refreshed=True)
+        opened.refreshed = True
+        todo = opened.plan()
 
         async def start() -> None:
-            request.commit = asyncio.create_task(opened.commit.carry_out(todo))
+            request.commit = asyncio.create_task(opened.carry_out(todo))
 
         self.runner.run(start())
         self.run_until_stopped(request)
@@ -218,8 +220,8 @@ class Races(RuleBasedStateMachine):
                 self.names, self.increments = set(), 0
             self.names |= request.names
             self.increments += request.increments
-            if request.opened.commit.stored is not None:
-                self.known.add(request.opened.commit.stored.key)
+            if request.opened.stored is not None:
+                self.known.add(request.opened.stored.key)
         request.opened = request.commit = None
 
 

@@ -1,0 +1,37 @@
+"""Which record is under a session key, if any."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+
+from .errors import DeserializationError
+from .record import SessionRecord
+from .storage.interface import AbstractStorage, SessionKey, StoredRecord
+
+__all__ = ("find_record", "fresh_record")
+
+logger = logging.getLogger("aiohttp_sess")
+
+
+async def find_record(
+    storage: AbstractStorage, key: SessionKey, cookie: str, *, ttl: timedelta | None = None
+) -> StoredRecord | None:
+    """The record under a key, if it belongs to this cookie. One that cannot be read is an empty one
+    in its place, with a warning.
+
+    :param ttl: let its idle TTL start anew with this.
+    """
+    try:
+        stored = await storage.load(key, ttl=ttl)
+    except DeserializationError as error:
+        logger.warning("session cookie %r: %s; it begins empty", cookie, error)
+        if error.revision is None:
+            return None
+        return StoredRecord(key, fresh_record(storage, cookie), error.revision)
+    return None if stored is None or stored.record.cookie != cookie else stored
+
+
+def fresh_record(storage: AbstractStorage, cookie: str) -> SessionRecord:
+    """An empty record that begins now."""
+    return SessionRecord(created=storage.clock(), cookie=cookie)

@@ -1,0 +1,55 @@
+"""Losing a race, and trying again.
+
+Of two requests that write one session at once, the storage lets one win (compare-and-set on the
+revision). The other takes the latest record, does its own operations again on that, and tries
+again. No lock is held anywhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from .errors import SessionConflict
+from .operations import Snapshot
+
+__all__ = ("until_it_wins",)
+
+T = TypeVar("T")
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.002, 0.1  # seconds
+
+
+async def until_it_wins(
+    attempt: Callable[[Snapshot], Awaitable[T]],
+    again: Callable[[Snapshot], Awaitable[Snapshot]],
+    saved: Snapshot,
+    patience: float,
+) -> tuple[Snapshot, T]:
+    """What was saved in the end, and what the attempt that did it answered.
+
+    :param attempt: saves it, or raises SessionConflict.
+    :param again: does it again on the latest record.
+    :param saved: what is to be saved.
+    :param patience: seconds from the first conflict on.
+    :raises SessionConflict: where others were first for so long.
+    """
+    give_up, pause = None, _FIRST_PAUSE
+    while True:
+        try:
+            return saved, await attempt(saved)
+        except SessionConflict as conflict:
+            now = asyncio.get_running_loop().time()
+            give_up = now + patience if give_up is None else give_up
+            if now >= give_up:
+                raise SessionConflict(
+                    f"other requests kept writing the session for {patience} seconds, so nothing "
+                    "was saved: write it less often, or raise conflict_timeout of what setup() "
+                    "returned"
+                ) from conflict
+        # Random, so that those who collided do not meet again.
+        await asyncio.sleep(random.uniform(0, pause))
+        pause = min(2 * pause, _LONGEST_PAUSE)
+        saved = await again(saved)

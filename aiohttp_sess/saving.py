@@ -1,0 +1,143 @@
+"""Saving one session in one request, and what the response says of it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Coroutine
+from typing import Any
+
+from .commit import Commit
+from .errors import DeserializationError, SessionConflict, SessionError, SessionGone
+from .find import find_record, fresh_record
+from .handle import SessionHandle
+from .lifecycle import CookieStep, Plan, StorageStep, plan_after_headers
+from .turns import Turns
+
+__all__ = ("Saving",)
+
+logger = logging.getLogger("aiohttp_sess")
+
+
+class Saving:
+    """Commits that are planned, carried out one after the other, and answered for.
+
+    :param handle: what `setup` decided.
+    :param commit: the session, as it was loaded.
+    :param turns: those of the request.
+    """
+
+    __slots__ = ("_handle", "_told", "_turns", "commit", "gone", "line")
+
+    def __init__(self, handle: SessionHandle, commit: Commit, turns: Turns) -> None:
+        self._handle = handle
+        self._turns = turns
+        self._told = False  # whether the log knows of changes that were dropped
+        self.commit = commit
+        self.gone = False
+        """Whether another request ended the session."""
+        self.line: str | None = None
+        """The Set-Cookie line that the response gets."""
+
+    async def save(self, *, sent: bool) -> str | None:
+        """Commit what there is to commit, and answer why some of it could not be.
+
+        :param sent: whether the headers are gone, so that the client cannot be told of a new key.
+        """
+        if self.commit.idle:
+            return None
+        async with self._turns:
+            return await self._save(sent=sent)
+
+    async def reload(self) -> bool:
+        """See `aiohttp_sess.Session.reload`."""
+        commit = self.commit
+        async with self._turns:
+            if commit.stored is None:
+                return False
+            name = self._handle.cookie.name
+            latest = await find_record(self._handle.storage, commit.stored.key, name)
+            if latest is None:
+                self._drop()
+                return False
+            commit.stored = latest
+            commit.changes.reset(latest.record)
+            return True
+
+    async def alive(self, refresh: bool) -> bool:
+        """Whether the session is still there; with ``refresh``, its TTL starts anew."""
+        stored = self.commit.stored
+        if stored is None:
+            return False
+        ttl = self.commit.ttl if refresh else None
+        try:
+            return await self._handle.storage.load(stored.key, ttl=ttl) is not None
+        except DeserializationError:
+            return True  # it cannot be read, but it was not ended
+
+    async def _save(self, *, sent: bool) -> str | None:
+        commit, changes = self.commit, self.commit.changes
+        if self.gone and not changes.purging:
+            self._tell_dropped()
+            return None
+        todo, impossible = commit.plan(), None
+        server_side = self._handle.storage.server_side
+        if sent:
+            todo, impossible = plan_after_headers(
+                todo, server_side=server_side, new_lifetime=changes.new_lifetime
+            )
+            if changes.renewing and impossible:
+                changes.cancel_renewal()
+        elif changes.purging and not todo.storage:
+            changes.ended()
+            self.gone = False
+        if todo.storage:
+            work = self._carry_out(todo, commit.carry_out(todo))
+            # In a cookie storage nothing waits, so nothing can cut it in half.
+            await (self._turns.run(work) if server_side else work)
+        if commit.rekeyed and self.line is None and commit.stored is not None:
+            self.line = self._handle.transport.line(commit.stored.key, commit.max_age)
+        return impossible
+
+    async def _carry_out(self, todo: Plan, work: Coroutine[Any, Any, None]) -> None:
+        commit, transport = self.commit, self._handle.transport
+        try:
+            await work
+        except SessionGone:
+            if todo.storage != (StorageStep.UPDATE_TTL,):
+                self._tell_dropped()
+            self._drop()
+            return
+        except SessionConflict:
+            logger.warning("session %s: others keep writing it: given up", commit.public_id)
+            self._handle.conflicts += 1
+            raise
+        finally:
+            if commit.ended is not None:
+                self._handle.sockets.end(commit.ended)
+        self.gone = False
+        commit.refreshed = True
+        if todo.cookie is CookieStep.ERASE and commit.ended is not None:
+            # If another request ended it, an erasure might take the next session's cookie.
+            self.line = transport.erasure
+        elif todo.cookie is CookieStep.SET and commit.stored is not None:
+            try:
+                self.line = transport.line(commit.stored.key, commit.max_age)
+            except SessionError:
+                commit.changes.force()  # the client does not get it, so it is not saved
+                raise
+
+    def _drop(self) -> None:
+        """Another request ended the session: this one says nothing of it any more."""
+        self.gone = True
+        self.line = None
+        self.commit.stored = None
+        record = fresh_record(self._handle.storage, self._handle.cookie.name)
+        self.commit.changes.reset(record, stored=False)
+
+    def _tell_dropped(self) -> None:
+        if not self._told and self.commit.changes.unsaved:
+            self._told = True
+            logger.info(
+                "session %s was ended while a request still was at it: its changes are dropped",
+                self.commit.public_id,
+            )
