@@ -1,36 +1,22 @@
-"""Carrying out a plan on a storage: saving what changed, and doing again what lost a race.
-
-Of two requests that write one session at once, the storage lets one win (compare-and-set on the
-revision). The other takes the latest record, does its own operations on that, and tries again. No
-lock is held anywhere. What was ended meanwhile stays ended: that is `SessionGone`.
-"""
+"""Carrying out a plan on a storage. What was ended meanwhile stays ended: that is `SessionGone`."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeVar
 
 from .changes import Changes
-from .config import BrowserSession, Lifecycle
-from .errors import SessionGone, StorageError
+from .doubts import Doubts
+from .errors import SessionGone, StorageError, StorageUnavailable
 from .find import find_record
-from .lifecycle import (
-    Plan,
-    StorageStep,
-    deadline,
-    max_age,
-    plan,
-    refreshes_always,
-    ttl_left,
-)
-from .lifetime import lifecycle_of
+from .lifecycle import Plan, StorageStep, plan
 from .operations import Snapshot
 from .race import until_it_wins
-from .record import Lifetime
 from .storage.interface import AbstractStorage, SessionKey, StoredRecord
+from .terms import Terms
 
 __all__ = ("Commit",)
 
@@ -52,7 +38,7 @@ class Commit:
     :param storage: where the record lives.
     :param changes: what the request does to it.
     :param stored: the record as it was loaded; None: there is none yet.
-    :param lifecycle: how long sessions live that have no lifecycle of their own.
+    :param terms: how long sessions live.
     :param conflict_timeout: seconds after which a write that keeps losing gives up.
     """
 
@@ -62,25 +48,23 @@ class Commit:
         changes: Changes,
         stored: StoredRecord | None,
         *,
-        lifecycle: Lifecycle,
+        terms: Terms,
         conflict_timeout: float,
     ) -> None:
         self._storage = storage
-        self._default = lifecycle
         self._conflict_timeout = conflict_timeout
         self.changes = changes
+        self.terms = terms
         self.stored = stored
         self.refreshed = False
         """Whether the TTL has started anew in this request."""
         self.rekeyed = False
         """Whether a refresh gave the record a key that the client does not have yet."""
+        self.others: Sequence[SessionKey] = ()
+        """Further keys that the request brought; they end with the session."""
+        self._doubts: Doubts | None = None
         self.ended: str | None = None
         """The public id of the session that the last `carry_out` has ended, if it did."""
-
-    @property
-    def lifecycle(self) -> Lifecycle:
-        """This session's own lifecycle, or the one for all."""
-        return self._lifecycle(self.changes.lifetime)
 
     @property
     def public_id(self) -> str:
@@ -89,25 +73,23 @@ class Commit:
 
     @property
     def ttl(self) -> timedelta:
-        """The idle TTL that a write gives the record now, cut off at its deadline."""
-        lifecycle = self.lifecycle
-        end = deadline(lifecycle, self.changes.created)
-        return ttl_left(lifecycle, end, self._storage.clock())
+        """The idle TTL that the record gets now."""
+        return self.terms.ttl(self.changes.lifetime, self.changes.created)
 
     @property
     def max_age(self) -> int | None:
         """The Max-Age of the session cookie, in seconds; None: it ends with the browser."""
-        lifecycle = self.lifecycle
-        return None if isinstance(lifecycle, BrowserSession) else max_age(lifecycle, self.ttl)
+        return self.terms.max_age(self.changes.lifetime, self.changes.created)
 
     def plan(self) -> Plan:
         """What there is to do."""
-        refresh = not self.refreshed and refreshes_always(self.lifecycle)
+        own = self.changes.lifetime
+        refresh = not self.refreshed and self.terms.refreshes_always(own)
         return plan(
             self.changes.due,
             stored=self.stored is not None,
             worth_saving=self.changes.worth_saving,
-            refresh=self.lifecycle if refresh else None,
+            refresh=self.terms.lifecycle(own) if refresh else None,
         )
 
     @property
@@ -119,7 +101,11 @@ class Commit:
         return (
             self.changes.untouched
             and not self.rekeyed
-            and (self.refreshed or self.stored is None or not refreshes_always(self.lifecycle))
+            and (
+                self.refreshed
+                or self.stored is None
+                or not self.terms.refreshes_always(self.changes.lifetime)
+            )
         )
 
     def carry_out(self, plan: Plan) -> Coroutine[Any, Any, None]:
@@ -146,14 +132,14 @@ class Commit:
                     self.changes.ended()
             elif saved is not None:
                 if step is StorageStep.SAVE:
-                    self._settle(saved, await self._storage.save(saved.record, self._ttl(saved)))
+                    self._settle(
+                        saved,
+                        await self._storage.save(saved.record, self.terms.ttl_of(saved.record)),
+                    )
                 elif step is StorageStep.UPDATE:
                     self._settle(*await self._until_it_wins(self._update, saved))
                 else:
                     await self._renew(saved)
-
-    def _lifecycle(self, own: Lifetime | None) -> Lifecycle:
-        return self._default if own is None else lifecycle_of(own)
 
     @property
     def _loaded(self) -> StoredRecord:
@@ -166,10 +152,25 @@ class Commit:
         if await self._storage.delete(key):
             self.ended = record.id
         self.stored = None
+        # Else the next request would be in the session of one of those, and not logged out.
+        for other in self.others:
+            await self._storage.delete(other)
+
+    async def _save(self, saved: Snapshot) -> StoredRecord:
+        return await self._storage.save(saved.record, self.terms.ttl_of(saved.record))
+
+    async def _replace(self, stored: StoredRecord, saved: Snapshot) -> StoredRecord:
+        (key, _, revision), ttl = stored, self.terms.ttl_of(saved.record)
+        return await self._storage.update(key, saved.record, ttl, revision=revision)
 
     async def _update(self, saved: Snapshot) -> StoredRecord:
-        key, _, revision = self._loaded
-        return await self._storage.update(key, saved.record, self._ttl(saved), revision=revision)
+        try:
+            return await self._replace(self._loaded, saved)
+        except StorageUnavailable as error:
+            if error.revision is not None:
+                self._doubts = self._doubts or Doubts()
+                self._doubts.add(saved, error.revision)
+            raise
 
     async def _update_ttl(self) -> None:
         key = await self._storage.update_ttl(self._loaded.key, self.ttl)
@@ -184,15 +185,12 @@ class Commit:
         Saved first, so that a failure in between leaves the old session as it was. And if the old
         one turns out to be ended already, by a logout or by another renewal, the new one goes too.
         """
-        new, is_in_it = await self._storage.save(saved.record, self._ttl(saved)), saved
+        new, is_in_it = await self._save(saved), saved
 
         async def end_old(saved: Snapshot) -> bool:
             nonlocal new, is_in_it
             if saved is not is_in_it:
-                key, _, revision = new
-                ttl = self._ttl(saved)
-                new = await self._storage.update(key, saved.record, ttl, revision=revision)
-                is_in_it = saved
+                new, is_in_it = await self._replace(new, saved), saved
             return await self._storage.delete(self._loaded.key, revision=self._loaded.revision)
 
         try:
@@ -216,10 +214,12 @@ class Commit:
         latest = await find_record(self._storage, self._loaded.key, self._loaded.record.cookie)
         if latest is None:
             raise _gone()
+        if self._doubts is not None:
+            saved = self._doubts.resolve(self._storage, self.changes, saved, latest)
         saved = self.changes.rebase(latest.record, saved)
         self.stored = latest
         record = saved.record
-        end = deadline(self._lifecycle(record.lifetime), record.created)
+        end = self.terms.deadline(record.lifetime, record.created)
         return saved._replace(record=replace(record, deadline=end))
 
     async def _discard(self, key: SessionKey) -> None:
@@ -237,11 +237,8 @@ class Commit:
         self.changes.settle(saved, stored.record)
 
     def _snapshot(self) -> Snapshot:
-        return self.changes.snapshot(deadline(self.lifecycle, self.changes.created))
-
-    def _ttl(self, saved: Snapshot) -> timedelta:
-        record = saved.record
-        return ttl_left(self._lifecycle(record.lifetime), record.deadline, self._storage.clock())
+        changes = self.changes
+        return changes.snapshot(self.terms.deadline(changes.lifetime, changes.created))
 
 
 def _gone() -> SessionGone:

@@ -43,7 +43,12 @@ class StorageError(SessionError):
 
 
 class StorageUnavailable(StorageError):
-    """The backend did not answer, or not in time; ``__cause__`` is its client's own exception."""
+    """The backend did not answer, or not in time; ``__cause__`` is its client's own exception.
+
+    ``revision`` is that of a write which may have been done all the same; None where there is none.
+    """
+
+    revision: object = None
 
 
 class SessionConflict(StorageError):

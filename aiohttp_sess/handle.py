@@ -6,6 +6,7 @@ from .config import CookieConfig, Lifecycle
 from .lifecycle import refreshes_always
 from .sockets import Sockets
 from .storage.interface import AbstractStorage
+from .terms import Terms
 from .transport import CookieTransport
 from .turns import Commits
 
@@ -33,6 +34,7 @@ class SessionHandle:
         self.transport = transport
         self.cookie = cookie
         self.lifecycle = lifecycle
+        self.terms = Terms(lifecycle, storage.clock)
         self.refreshes_always = refreshes_always(lifecycle)
         """Whether there is something to do at every request, asked or not."""
         self.conflict_timeout = 5.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import suppress
 
 from .changes import Changes
@@ -12,14 +12,13 @@ from .errors import SessionConflict
 from .find import find_record, fresh_record
 from .handle import SessionHandle
 from .lifecycle import deadline, refreshes_always, ttl_left
-from .lifetime import lifecycle_of
 from .record import SessionRecord
 from .storage.interface import SessionKey, StoredRecord
 
 __all__ = ("open_session",)
 
 
-async def open_session(handle: SessionHandle, keys: Iterable[SessionKey]) -> Commit:
+async def open_session(handle: SessionHandle, keys: Sequence[SessionKey]) -> Commit:
     """The session of the first of ``keys`` that leads to a record, or else a fresh one.
 
     A key that the storage does not know is never adopted (OWASP Session Management Cheat Sheet,
@@ -31,7 +30,7 @@ async def open_session(handle: SessionHandle, keys: Iterable[SessionKey]) -> Com
     # A cookie with a Max-Age must not promise more than the storage keeps, so the TTL of a
     # persistent session starts anew at the end of the request, not here.
     here = isinstance(lifecycle, BrowserSession) and refreshes_always(lifecycle)
-    for key in keys:
+    for number, key in enumerate(keys, 1):
         ttl = lifecycle.ttl if here else None
         stored = await find_record(storage, key, handle.cookie.name, ttl=ttl)
         refreshed = here
@@ -40,6 +39,7 @@ async def open_session(handle: SessionHandle, keys: Iterable[SessionKey]) -> Com
         if stored is not None:
             commit = _commit(handle, stored.record, stored)
             commit.refreshed = refreshed
+            commit.others = keys[number:]
             commit.rekeyed = stored.key is not key and stored.key != key
             return commit
     return _commit(handle, fresh_record(storage, handle.cookie.name), None)
@@ -50,7 +50,7 @@ def _commit(handle: SessionHandle, record: SessionRecord, stored: StoredRecord |
         handle.storage,
         Changes(record, stored=stored is not None, clock=handle.storage.clock),
         stored,
-        lifecycle=handle.lifecycle,
+        terms=handle.terms,
         conflict_timeout=handle.conflict_timeout,
     )
 
@@ -62,9 +62,8 @@ async def _within_its_lifetime(
 
     :param refreshed: whether loading it did that, with the TTL of all sessions.
     """
-    storage, lifecycle, own = handle.storage, handle.lifecycle, stored.record.lifetime
-    if own is not None:
-        lifecycle = lifecycle_of(own)
+    storage, own = handle.storage, stored.record.lifetime
+    lifecycle = handle.terms.lifecycle(own)
     end, now = deadline(lifecycle, stored.record.created), storage.clock()
     if end is not None and end <= now:
         # The lifecycle may have become shorter since the record was written.

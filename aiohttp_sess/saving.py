@@ -56,6 +56,8 @@ class Saving:
                 return False
             name = self._handle.cookie.name
             latest = await find_record(self._handle.storage, commit.stored.key, name)
+            if commit.changes.purging:  # by another task of this request, while it was loaded
+                return False
             if latest is None:
                 self._drop()
                 return False
@@ -65,14 +67,18 @@ class Saving:
 
     async def alive(self, refresh: bool) -> bool:
         """Whether the session is still there; with ``refresh``, its TTL starts anew."""
-        stored = self.commit.stored
+        stored, storage = self.commit.stored, self._handle.storage
         if stored is None:
             return False
-        ttl = self.commit.ttl if refresh else None
         try:
-            return await self._handle.storage.load(stored.key, ttl=ttl) is not None
+            latest = await storage.load(stored.key, ttl=self.commit.ttl if refresh else None)
         except DeserializationError:
             return True  # it cannot be read, but it was not ended
+        if latest is None or not refresh or latest.record.lifetime == self.commit.changes.lifetime:
+            return latest is not None
+        # Another request has given it another lifecycle.
+        ttl = self.commit.terms.ttl_of(latest.record)
+        return await storage.update_ttl(stored.key, ttl) is not None
 
     async def _save(self, *, sent: bool) -> str | None:
         commit, changes = self.commit, self.commit.changes

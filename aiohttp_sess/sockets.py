@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import NamedTuple, Protocol
 
 from .errors import StorageError
@@ -21,6 +22,7 @@ logger = logging.getLogger("aiohttp_sess")
 Alive = Callable[[bool], Awaitable[bool]]
 
 _POLICY_VIOLATION = 1008  # RFC 6455 §7.4.1
+_CLOSE_TIMEOUT = 5.0  # seconds
 
 
 class Socket(Protocol):
@@ -68,7 +70,10 @@ class Binding:
         """The session has ended: close the socket."""
         if not self.ended:
             self.ended = True
-            await self._socket.close(code=_POLICY_VIOLATION, message=b"session ended")
+            # One whose client does not read is cut off.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_CLOSE_TIMEOUT):
+                    await self._socket.close(code=_POLICY_VIOLATION, message=b"session ended")
 
 
 class _Bound(NamedTuple):

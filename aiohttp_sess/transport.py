@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Sequence
+from itertools import islice
 
 from aiohttp import hdrs, web
 from aiohttp.http import StreamWriter
@@ -27,6 +28,7 @@ __all__ = ("CookieTransport",)
 logger = logging.getLogger("aiohttp_sess")
 
 _LIMIT = 4096  # bytes, name + value: RFC 6265 §6.1, and what browsers do
+_MAX_VALUES = 64  # that are unsealed: no browser has as many cookies of one name
 _MAX_KEYS = 8  # each may cost a storage round trip, and a client can send hundreds
 _LOOPBACK = re.compile(r"((.+\.)?localhost|127(\.\d+){3}|\[::1\])(:\d+)?", re.IGNORECASE)
 _PURPOSE = "session cookie"
@@ -64,10 +66,11 @@ class CookieTransport:
         values: dict[str, None] = {}  # in their order, each once
         for line in headers.getall(hdrs.COOKIE, ()):
             for pair in self._pair.finditer(line):
-                # Nothing but the start or a ";" may stand before it.
-                if line[: pair.start()].rstrip(" \t")[-1:] in ("", ";"):
+                # Nothing but blanks may stand between it and the start or the ";" before it.
+                start = pair.start()
+                if not line[line.rfind(";", 0, start) + 1 : start].strip(" \t"):
                     values[pair[1].strip(" \t")] = None
-        keys = [self._open(value) for value in values]
+        keys = [self._open(value) for value in islice(values, _MAX_VALUES)]
         if None in keys:
             # ASVS 16.3.3: an attempt to get by is logged, without what was tried.
             logger.warning(

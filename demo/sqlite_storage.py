@@ -1,6 +1,6 @@
 """A storage of one's own, complete: sessions in an SQLite file, for one machine.
 
-`KeyedStorage` does everything but these five operations on bytes. Whether one got them right is
+`KeyedStorage` does everything but these four operations on bytes. Whether one got them right is
 told by `aiohttp_sess.testing.StorageSuite`.
 """
 
@@ -68,9 +68,6 @@ class SqliteStorage(KeyedStorage):
         )
         stamp = version.stamp
         return bool(await self._run(update, name=name, value=value, ttl=ttl, stamp=stamp))
-
-    async def touch(self, name: str, ttl: float) -> bool:
-        return await self.read(name, ttl) is not None
 
     async def remove(self, name: str) -> bool:
         return bool(await self._run(f"DELETE FROM sessions WHERE {_THIS} RETURNING 1", name=name))

@@ -27,7 +27,7 @@ FLOORS = [
     {"changes"},
     {"find", "late", "lifecycle", "mapping", "race", "sockets"}
     | {"storage.entry", "storage.pipelines"},
-    {"session", "storage.keyed"},
+    {"doubts", "session", "storage.keyed", "terms"},
     {"commit", "storage.cookie", "storage.memcached", "storage.memory", "storage.redis"}
     | {"transport"},
     {"handle", "storage"},

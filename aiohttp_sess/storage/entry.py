@@ -115,12 +115,11 @@ def version_of(entry: Entry) -> Version:
     return Version(head[:STAMP_LENGTH], entry.token, head[STAMP_LENGTH:])
 
 
-def is_in(entry: Entry | None, version: Version) -> bool:
-    """Whether an entry is this version, or came after it."""
-    head = b"" if entry is None else entry.value[:HEAD_LENGTH]
-    return version.stamp in {
-        head[at : at + STAMP_LENGTH] for at in range(0, HEAD_LENGTH, STAMP_LENGTH)
-    }
+def is_in(latest: Version, version: Version) -> bool:
+    """Whether the ``latest`` version is this one, or came after it."""
+    stamps = latest.stamp + latest.before
+    ends = range(STAMP_LENGTH, len(stamps) + 1, STAMP_LENGTH)
+    return version.stamp in {stamps[end - STAMP_LENGTH : end] for end in ends}
 
 
 def _new_stamp() -> bytes:

@@ -125,6 +125,14 @@ class AbstractStorage(ABC):
         :raises SessionConflict: where it was replaced meanwhile.
         """
 
+    def includes(self, revision: object, written: object) -> bool:
+        """Whether a record of this ``revision`` holds what was ``written``: what the storage put
+        into the ``revision`` of the `StorageUnavailable` with which an `update` failed.
+
+        With that, a change whose write failed without a reply counts once, be it done or not.
+        """
+        return False
+
     async def close(self) -> None:
         """Let go of what the storage opened itself; a client that it was given stays open."""
         return

@@ -39,7 +39,7 @@ _ATTEMPTS = 3  # a random key is never taken: a backend that says so thrice is b
 
 
 class KeyedStorage(AbstractStorage):
-    """A storage over five operations on bytes: implement them, and the contract is kept.
+    """A storage over four operations on bytes: implement them, and the contract is kept.
 
     Names are ASCII text, values bytes, TTLs seconds (> 0, a float). An entry vanishes by itself
     when its TTL is over. Raise `StorageUnavailable`, ``from`` the client's own exception, where the
@@ -86,12 +86,12 @@ class KeyedStorage(AbstractStorage):
         """
 
     @abstractmethod
-    async def touch(self, name: str, ttl: float) -> bool:
-        """Let the entry's lifetime start anew; False where there is none."""
-
-    @abstractmethod
     async def remove(self, name: str) -> bool:
         """Remove the entry; False where there is none."""
+
+    async def touch(self, name: str, ttl: float) -> bool:
+        """Let the entry's lifetime start anew; False where there is none, or an end of one."""
+        return live(await self.read(name, ttl)) is not None
 
     def name_of(self, key: SessionKey) -> str | None:
         """The name under which the record of a session key is kept; None for no such key."""
@@ -125,8 +125,10 @@ class KeyedStorage(AbstractStorage):
             assert digest is not None  # it was just generated
             name = self.key_prefix + digest
             version, value = encode_entry(record, digest)
-            added = await self.add(name, value, self._until(record, ttl))
-            if added or is_in(await self.read(name, None), version):
+            if await self.add(name, value, self._until(record, ttl)):
+                return StoredRecord(key, record, version)
+            entry = await self.read(name, None)
+            if entry is not None and is_in(version_of(entry), version):
                 return StoredRecord(key, record, version)
         raise StorageUnavailable(
             f"the backend refused {_ATTEMPTS} random keys as taken: it is not working"
@@ -141,13 +143,20 @@ class KeyedStorage(AbstractStorage):
         name = self.key_prefix + digest
         before = _given(revision)
         version, value = encode_entry(record, digest, before)
-        if not await self.replace(name, value, self._until(record, ttl), before):
-            entry = live(await self.read(name, None))
-            if entry is None:
-                raise SessionGone("the session was ended since it was loaded")
-            if not is_in(entry, version):
-                raise SessionConflict("another request has written this session's record")
+        try:
+            if not await self.replace(name, value, self._until(record, ttl), before):
+                entry = live(await self.read(name, None))
+                if entry is None:
+                    raise SessionGone("the session was ended since it was loaded")
+                if not is_in(version_of(entry), version):
+                    raise SessionConflict("another request has written this session's record")
+        except StorageUnavailable as error:
+            error.revision = version
+            raise
         return StoredRecord(key, record, version)
+
+    def includes(self, revision: object, written: object) -> bool:
+        return is_in(_given(revision), _given(written))
 
     async def update_ttl(self, key: SessionKey, ttl: timedelta) -> SessionKey | None:
         digest = digest_of(key)

@@ -123,11 +123,6 @@ class MemcachedStorage(KeyedStorage):
         token = await self._token(name, version)
         return token is not None and await self._store(b"cas", name, value, _exptime(ttl), token)
 
-    async def touch(self, name: str, ttl: float) -> bool:
-        key = name.encode()
-        (reply,) = await self._ask(key, b"touch %b %d\r\n" % (key, _exptime(ttl)))
-        return reply.status == b"TOUCHED"
-
     async def remove(self, name: str) -> bool:
         key = name.encode()
         (reply,) = await self._ask(key, b"delete %b\r\n" % key)

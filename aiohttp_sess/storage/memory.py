@@ -72,9 +72,6 @@ class MemoryStorage(KeyedStorage):
         self._put(name, value, ttl)
         return True
 
-    async def touch(self, name: str, ttl: float) -> bool:
-        return await self.read(name, ttl) is not None
-
     async def remove(self, name: str) -> bool:
         if self._value(name) is None:
             return False

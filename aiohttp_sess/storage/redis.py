@@ -152,9 +152,6 @@ class RedisStorage(KeyedStorage):
         self._knows_script = True
         return bool(answer)
 
-    async def touch(self, name: str, ttl: float) -> bool:
-        return bool(await self._ask("PEXPIRE", name, _milliseconds(ttl)))
-
     async def remove(self, name: str) -> bool:
         return bool(await self._ask("DEL", name))
 

@@ -38,7 +38,7 @@ OPERATIONS = {
     "load": Operation("/read", marks("GET\r\n", "gets"), ONE, ONE),
     "save": Operation("/count", marks("SET\r\n", "add"), ONE, NOTHING),
     "update": Operation("/count", marks("EVAL", "cas"), TWO, TWO),
-    "update_ttl": Operation("/read", marks("PEXPIRE\r\n", "touch"), ONE, ONE),
+    "update_ttl": Operation("/read", marks("GETEX\r\n", "touch"), ONE, ONE),
     "delete": Operation("/purge", marks("DEL\r\n", "delete"), NOTHING, NOTHING),
     "renew, saving": Operation("/renew", marks("SET\r\n", "add"), ONE, ONE),
     "renew, ending": Operation("/renew", marks("EVAL", "cas"), ONE, NOTHING),
