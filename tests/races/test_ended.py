@@ -123,11 +123,31 @@ async def test_a_handler_that_asks_learns_that_its_session_was_ended(lab: Lab) -
     assert await lab.storage.live() == []
 
 
-async def test_of_two_purges_both_succeed(lab: Lab) -> None:
+@pytest.mark.parametrize("ended_by", [purge, renew])
+async def test_a_late_purge_succeeds_and_sends_no_cookie(lab: Lab, ended_by: Work) -> None:
+    """An erasure might take the cookie of the session that came next."""
     cookie = await lab.begin(n=1)
     slow = await lab.slow(purge, cookie)
-    assert (await lab.request(purge, cookie)).cookie == ""
-    assert (await slow.go_on()).status == 200
+    ended = await lab.request(ended_by, cookie)
+    survivors = await lab.storage.live()
+    reply = await slow.go_on()
+    assert (reply.status, reply.cookies) == (200, [])
+    assert await lab.storage.live() == survivors
+    assert len(survivors) == (1 if ended.cookie else 0)
+
+
+@pytest.mark.parametrize("explicit", [True, False])
+async def test_a_purge_ends_every_session_that_the_request_brought(
+    lab: Lab, explicit: bool
+) -> None:
+    async def log_out(session: Session) -> None:
+        assert session["n"] == 1
+        session.purge()
+        if explicit:
+            await session.save()
+
+    first, second = await lab.begin(n=1), await lab.begin(n=2)
+    assert (await lab.request(log_out, f"{first}; id={second}")).cookie == ""
     assert await lab.storage.live() == []
 
 
