@@ -117,6 +117,9 @@ class Recorded(AbstractStorage):
         async with self._call("delete", key):
             return await self.inner.delete(key, revision=revision)
 
+    def includes(self, revision: object, written: object) -> bool:
+        return self.inner.includes(revision, written)
+
     async def close(self) -> None:
         async with self._call("close"):
             await self.inner.close()

@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from aiohttp_sess import PersistentSession, TtlExtensionPolicy, get_session
+from aiohttp_sess import (
+    PersistentSession,
+    StorageUnavailable,
+    TtlExtensionPolicy,
+    get_session,
+)
 from aiohttp_sess.storage import KeyedStorage
 from aiohttp_sess.storage.memcached import MemcachedStorage
 from aiohttp_sess.storage.redis import RedisStorage
@@ -47,6 +52,21 @@ async def count(request: web.Request) -> web.Response:
     session = await get_session(request)
     session.update_value("n", lambda n: n + 1, default=1)
     session.update(request.query)
+    return web.Response()
+
+
+async def insist(request: web.Request) -> web.Response:
+    """Count, and go on where that cannot be saved: the end of the request saves it again."""
+    session = await get_session(request)
+    session.update_value("n", lambda n: n + 1, default=1)
+    session["by"] = "insist"
+    with suppress(StorageUnavailable):
+        await session.save()
+    match request.query.get("then"):
+        case "count":
+            session.update_value("n", lambda n: n + 1)
+        case "renew":
+            session.renew()
     return web.Response()
 
 
@@ -113,7 +133,8 @@ async def behind_proxy(
     outer: list[Middleware] = [watch] if around is None else [watch, around]
     async with Proxy(port).running() as proxy:
         storage = storage_at(kind, proxy.port, patience=patience, pool_size=pool_size)
-        app = application(storage, {"/count": count, "/remember": remember}, outer=outer)
+        routes = {"/count": count, "/insist": insist, "/remember": remember}
+        app = application(storage, routes, outer=outer)
         app.cleanup_ctx.append(tell)
         async with serve(app, handler_cancellation=handler_cancellation) as server:
             place = Place(proxy, storage, server)

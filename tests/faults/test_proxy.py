@@ -177,3 +177,37 @@ async def test_a_write_whose_reply_is_lost_is_done_once_also_when_another_came_a
         trouble.over.set()
         assert (await first).status == 200
         assert (await place.get("/read", cookie)).json == {"n": 6}
+
+
+@pytest.mark.parametrize("others", range(5))
+@pytest.mark.parametrize(("then", "counted"), [("", 1), ("count", 2), ("renew", 1)])
+async def test_a_write_that_had_no_answer_counts_once_where_the_handler_goes_on(
+    kind: str, port: int, others: int, then: str, counted: int
+) -> None:
+    """It is done, but the reply is lost, and so is that to the second attempt."""
+    async with behind_proxy(kind, port) as place:
+        cookie = await place.begin()
+        trouble = place.proxy.trouble(Fault.HOLD_REPLY, OPERATIONS["update"].marks[kind], times=1)
+        insisting = asyncio.create_task(place.get(f"/insist?then={then}", cookie))
+        await trouble.reached.wait()
+        for _ in range(others):
+            assert (await place.get("/count?by=another", cookie)).status == 200
+        trouble.fault, trouble.times = Fault.LOSE_REPLY, 2
+        trouble.over.set()
+        answer = await insisting
+        assert (answer.status, place.failures, trouble.met) == (200, [], 2)
+        by = "another" if others else "insist"  # it is not set again over what came after it
+        state = {"n": 1 + counted + others, "by": by}
+        assert (await place.get("/read", answer.cookie.value)).json == state
+        assert await states(place.storage) == [state]
+
+
+async def test_a_write_that_never_arrived_counts_once_where_the_handler_goes_on(
+    kind: str, port: int
+) -> None:
+    async with behind_proxy(kind, port) as place:
+        cookie = await place.begin()
+        trouble = place.proxy.trouble(Fault.CUT_BEFORE, OPERATIONS["update"].marks[kind], times=2)
+        answer = await place.get("/insist", cookie)
+        assert (answer.status, place.failures, trouble.met) == (200, [], 2)
+        assert (await place.get("/read", cookie)).json == {"n": 2, "by": "insist"}

@@ -80,6 +80,9 @@ class GatedStorage(AbstractStorage):
         await self._pass("delete")
         return await self.inner.delete(key, revision=revision)
 
+    def includes(self, revision: object, written: object) -> bool:
+        return self.inner.includes(revision, written)
+
     async def live(self) -> list[dict[str, Any]]:
         """The states of all the sessions that were ever saved and can still be loaded."""
         found = [await self.inner.load(key) for key in self.keys]
