@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from datetime import timedelta
 from typing import NamedTuple
 
 import pytest
 
 from aiohttp_sess import StorageUnavailable
+from aiohttp_sess.storage import SessionKey
 
 from ..apps import states
 from . import SHORT, Place, behind_proxy
@@ -206,8 +209,19 @@ async def test_a_write_that_never_arrived_counts_once_where_the_handler_goes_on(
     kind: str, port: int
 ) -> None:
     async with behind_proxy(kind, port) as place:
-        cookie = await place.begin()
+        cookie, storage = await place.begin(), place.storage
+        failing = storage.hold("update")
+        insisting = asyncio.create_task(place.get("/insist", cookie))
+        await failing.reached.wait()
         trouble = place.proxy.trouble(Fault.CUT_BEFORE, OPERATIONS["update"].marks[kind], times=2)
-        answer = await place.get("/insist", cookie)
+        going_on = storage.hold("update")
+        failing.opened.set()
+        await going_on.reached.wait()
+        stored = await storage.inner.load(SessionKey(cookie))
+        assert stored is not None
+        record = replace(stored.record, state={"n": 5, "by": "another"})
+        await storage.inner.update(stored.key, record, timedelta(days=1), revision=stored.revision)
+        going_on.opened.set()
+        answer = await insisting
         assert (answer.status, place.failures, trouble.met) == (200, [], 2)
-        assert (await place.get("/read", cookie)).json == {"n": 2, "by": "insist"}
+        assert (await place.get("/read", cookie)).json == {"n": 6, "by": "insist"}
