@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -15,12 +16,13 @@ from aiohttp_sess import (
     CookieContentSecurity,
     SessionHandle,
     StorageUnavailable,
+    get_session,
     setup,
 )
 from aiohttp_sess import turns as turns_module
 from aiohttp_sess.storage import CookieStorage, MemoryStorage
 
-from .apps import OTHER_SECRET, SECRET, application, memory
+from .apps import OTHER_SECRET, SECRET, Gate, application, memory
 from .browser import serve
 from .test_middleware import nest
 from .wire import PATIENCE
@@ -142,6 +144,54 @@ async def test_save_that_never_ends_holds_up_the_end_for_a_bounded_time(
     assert storage.done == ["close"]
     (line,) = server.logged(40)
     assert "still being saved" in line
+
+
+class Stubborn(Gate):
+    """Where a storage call waits also when it is cancelled."""
+
+    async def pass_through(self) -> None:
+        self.reached.set()
+        while not self.opened.is_set():
+            with suppress(asyncio.CancelledError):
+                await self.opened.wait()
+        self.left.set()
+
+
+async def test_storages_that_hang_whatever_happens_hold_up_the_end_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bound = 0.25  # seconds, twice: for saves to end, and for those that were cancelled
+    monkeypatch.setattr(turns_module, "_DRAIN_TIMEOUT", bound)
+    monkeypatch.setattr(turns_module, "_CLEAN_UP_TIMEOUT", bound)
+    storage, other = memory(), memory()
+
+    async def write_other(request: web.Request) -> web.Response:
+        (await get_session(request, handle))["n"] = 1
+        return web.Response()
+
+    async def tell(app: web.Application) -> AsyncIterator[None]:
+        yield
+        begun.append(now())
+
+    app = application(storage, {"/other": write_other})
+    handle = setup(app, other, cookie=CookieConfig(name="other"))
+    app.cleanup_ctx.append(tell)
+    now, begun = asyncio.get_running_loop().time, list[float]()
+    gates = [Stubborn(), Stubborn()]
+    storage.gates["save"], other.gates["save"] = gates
+    async with serve(app, handler_cancellation=True) as server:
+        for path, gate in zip(("/write", "/other"), gates, strict=True):
+            async with server.wire() as wire:
+                wire.send(path)
+                await gate.reached.wait()
+        async with asyncio.timeout(PATIENCE):
+            await server.stop()
+        assert 2 * bound <= now() - begun[0] < 3.5 * bound
+        assert (storage.calls, other.calls) == (["save", "close"], ["save", "close"])
+        assert len(server.logged(40)) == 2
+        for gate in gates:
+            gate.opened.set()
+            await gate.left.wait()
 
 
 async def test_storage_that_cannot_be_closed_keeps_no_other_open() -> None:

@@ -122,6 +122,19 @@ async def test_a_renewal_does_its_operations_again_too(lab: Lab) -> None:
     assert await lab.state(new) == {"n": 2, "user": "ferris"}
 
 
+async def test_a_renewal_carries_over_what_python_takes_for_equal(lab: Lab) -> None:
+    cookie = await lab.begin(n=1)
+    gate = lab.storage.gate("delete")
+    renewal = asyncio.create_task(lab.request(renew, cookie))
+    await gate.reached.wait()
+    await lab.request(setting("n", True), cookie)
+    gate.opened.set()
+    new = (await renewal).cookie
+    assert new
+    state = await lab.state(new)
+    assert state is not None and state["n"] is True
+
+
 async def test_a_socket_that_saves_keeps_what_others_saved(lab: Lab) -> None:
     async def save_twice(session: Session) -> None:
         session.update_value("n", lambda n: n + 1)
