@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 from aiohttp import WSMsgType, web
 
-from aiohttp_sess import SessionError, SessionGone, get_session, sockets
+from aiohttp_sess import SessionError, SessionGone, get_session
 
 from .apps import HANDLE, application, cookie, memory, records
 from .browser import serve
 from .test_lifetimes import DAY
 from .wire import PATIENCE
-
-HANDSHAKE = (
-    "Connection: Upgrade",
-    "Upgrade: websocket",
-    "Sec-WebSocket-Version: 13",
-    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-)
 
 
 async def counting(request: web.Request) -> web.StreamResponse:
@@ -194,36 +185,6 @@ async def test_websocket_can_be_tied_to_nothing_but_a_saved_session() -> None:
         await server.stop()
         assert SessionGone.__name__ in server.causes()
         assert len(app[HANDLE].sockets) == 0
-
-
-async def test_websocket_whose_client_does_not_answer_is_cut_off(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """ASVS 4.4.3: aiohttp alone would wait for the client's part of the closing handshake."""
-    monkeypatch.setattr(sockets, "_CLOSE_TIMEOUT", 0.01)
-    over = asyncio.Event()
-
-    async def pushing(request: web.Request) -> web.StreamResponse:
-        """Only ever sends."""
-        session = await get_session(request)
-        socket = web.WebSocketResponse(timeout=PATIENCE)
-        await socket.prepare(request)
-        await session.bind(socket)
-        await socket.send_str("ready")
-        await over.wait()
-        assert socket.close_code == 1006
-        return socket
-
-    async with serve(application(memory(), {"/push": pushing})) as server, server.wire() as wire:
-        await server.get("/write")
-        wire.send("/push", *HANDSHAKE, server.id)
-        assert (await wire.answer()).status == 101
-        await server.get("/purge")
-        async with asyncio.timeout(PATIENCE / 2):
-            await wire.skip_to_end()
-        over.set()
-        await server.stop()
-        assert server.causes() == []
 
 
 async def test_websocket_that_crashes_is_let_go() -> None:
