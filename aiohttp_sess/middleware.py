@@ -93,11 +93,9 @@ async def get_session(request: web.Request, handle: SessionHandle | None = None)
     :raises TypeError: for what is no request or no handle.
     :raises StorageUnavailable: where the storage is.
     """
-    if not isinstance(request, web.BaseRequest):
-        raise TypeError(f"request must be an aiohttp request, not {type(request).__name__}")
     try:
         visit = request[_VISITS][handle]
-    except KeyError:
+    except (KeyError, TypeError):
         raise _no_session(request, handle) from None
     return await visit.session()
 
@@ -111,6 +109,8 @@ async def new_session(request: web.Request, handle: SessionHandle | None = None)
 
 def _no_session(request: web.Request, handle: SessionHandle | None) -> Exception:
     """Why a request has no such session."""
+    if not isinstance(request, web.BaseRequest):
+        return TypeError(f"request must be an aiohttp request, not {type(request).__name__}")
     if handle is not None and not isinstance(handle, SessionHandle):
         return TypeError(f"handle must be what setup() answered, not {type(handle).__name__}")
     if _VISITS in request:

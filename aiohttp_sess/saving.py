@@ -23,14 +23,13 @@ class Saving:
 
     :param handle: what `setup` decided.
     :param commit: the session, as it was loaded.
-    :param turns: those of the request.
     """
 
     __slots__ = ("_handle", "_told", "_turns", "commit", "gone", "line")
 
-    def __init__(self, handle: SessionHandle, commit: Commit, turns: Turns) -> None:
+    def __init__(self, handle: SessionHandle, commit: Commit) -> None:
         self._handle = handle
-        self._turns = turns
+        self._turns: Turns | None = None  # there are some from when there is something to do
         self._told = False  # whether the log knows of changes that were dropped
         self.commit = commit
         self.gone = False
@@ -45,13 +44,13 @@ class Saving:
         """
         if self.commit.idle:
             return None
-        async with self._turns:
+        async with self._turn():
             return await self._save(sent=sent)
 
     async def reload(self) -> bool:
         """See `aiohttp_sess.Session.reload`."""
         commit = self.commit
-        async with self._turns:
+        async with self._turn():
             if commit.stored is None:
                 return False
             name = self._handle.cookie.name
@@ -80,6 +79,11 @@ class Saving:
         ttl = self.commit.terms.ttl_of(latest.record)
         return await storage.update_ttl(stored.key, ttl) is not None
 
+    def _turn(self) -> Turns:
+        if self._turns is None:
+            self._turns = Turns(self._handle.commits)
+        return self._turns
+
     async def _save(self, *, sent: bool) -> str | None:
         commit, changes = self.commit, self.commit.changes
         if self.gone and not changes.purging:
@@ -99,7 +103,7 @@ class Saving:
         if todo.storage:
             work = self._carry_out(todo, commit.carry_out(todo))
             # In a cookie storage nothing waits, so nothing can cut it in half.
-            await (self._turns.run(work) if server_side else work)
+            await (self._turn().run(work) if server_side else work)
         if commit.rekeyed and self.line is None and commit.stored is not None:
             self.line = self._handle.transport.line(commit.stored.key, commit.max_age)
         return impossible

@@ -57,7 +57,7 @@ class Session(TypedMapping):
             changes = Changes(SessionRecord(), stored=False, clock=time.time)
         elif not isinstance(changes, Changes):
             raise TypeError("Session() begins empty: fill it with session.update(...)")
-        super().__init__(changes)
+        self._changes = changes
         self._default = lifecycle or BrowserSession()
         self._committer = committer
 

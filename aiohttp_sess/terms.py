@@ -23,6 +23,7 @@ class Terms:
     def __init__(self, lifecycle: Lifecycle, clock: Callable[[], float]) -> None:
         self._default = lifecycle
         self._clock = clock
+        self._refreshes_always = refreshes_always(lifecycle)
 
     def lifecycle(self, own: Lifetime | None) -> Lifecycle:
         """A session's own lifecycle, or the one for all."""
@@ -30,7 +31,7 @@ class Terms:
 
     def refreshes_always(self, own: Lifetime | None) -> bool:
         """Whether the TTL starts anew at every request."""
-        return refreshes_always(self.lifecycle(own))
+        return self._refreshes_always if own is None else refreshes_always(lifecycle_of(own))
 
     def deadline(self, own: Lifetime | None, created: float) -> float | None:
         """When a session ends, however active it is; Unix time in seconds."""

@@ -70,18 +70,25 @@ class CookieTransport:
                 start = pair.start()
                 if not line[line.rfind(";", 0, start) + 1 : start].strip(" \t"):
                     values[pair[1].strip(" \t")] = None
-        keys = [self._open(value) for value in islice(values, _MAX_VALUES)]
-        if None in keys:
+        keys = []
+        refused = False
+        for value in islice(values, _MAX_VALUES):
+            key = self._open(value)
+            if key is None:
+                refused = True
+            else:
+                keys.append(key)
+        if refused:
             # ASVS 16.3.3: an attempt to get by is logged, without what was tried.
             logger.warning(
                 "session cookie %r: a value was refused, as it is damaged or was not made with "
                 "one of the secret keys",
                 self._name,
             )
-        opened = [key for key in keys if key is not None]
-        if len(opened) > _MAX_KEYS:
+        if len(keys) > _MAX_KEYS:
             logger.warning("session cookie %r: only the first %d are tried", self._name, _MAX_KEYS)
-        return opened[:_MAX_KEYS]
+            del keys[_MAX_KEYS:]
+        return keys
 
     def line(self, key: SessionKey, max_age: int | None) -> str:
         """The Set-Cookie line for a session key.
@@ -167,10 +174,11 @@ class CookieTransport:
 
 def _is_secure(request: web.BaseRequest) -> bool:
     """Whether a browser that sent ``request`` keeps a Secure cookie, as far as can be seen here."""
+    headers = request.headers
     return (
-        request.secure
-        or hdrs.X_FORWARDED_PROTO in request.headers
-        or hdrs.FORWARDED in request.headers
+        hdrs.X_FORWARDED_PROTO in headers
+        or hdrs.FORWARDED in headers
+        or request.secure
         # Browsers trust their own machine.
         or _LOOPBACK.fullmatch(request.host) is not None
     )

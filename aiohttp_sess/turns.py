@@ -47,6 +47,8 @@ class Turns:
     :param commits: those of the application.
     """
 
+    __slots__ = ("_commits", "_lock", "_under_way")
+
     def __init__(self, commits: Commits) -> None:
         self._commits = commits
         self._lock = asyncio.Lock()
@@ -55,19 +57,15 @@ class Turns:
     async def __aenter__(self) -> None:
         """Wait for one's turn. A commit goes on when the one who waits for it is cancelled."""
         await self._lock.acquire()
-        try:
-            await self.settle()
-        except BaseException:
-            self._lock.release()
-            raise
+        if self._under_way is not None and not self._under_way.done():
+            try:
+                await asyncio.wait([self._under_way])
+            except BaseException:
+                self._lock.release()
+                raise
 
     async def __aexit__(self, *_: object) -> None:
         self._lock.release()
-
-    async def settle(self) -> None:
-        """Wait for a commit that is under way."""
-        if self._under_way is not None and not self._under_way.done():
-            await asyncio.wait([self._under_way])
 
     async def run(self, commit: Coroutine[Any, Any, None]) -> None:
         """Carry out a commit, in one's turn. To be cancelled here does not cut it in half."""

@@ -7,6 +7,7 @@ A visit is *open* while the headers are still to come: everything can be committ
 
 from __future__ import annotations
 
+import asyncio
 import enum
 import logging
 import weakref
@@ -21,7 +22,6 @@ from .load import open_session
 from .saving import Saving
 from .session import Session
 from .sockets import Binding, Socket
-from .turns import Turns
 
 __all__ = ("Visit",)
 
@@ -48,11 +48,11 @@ class Visit:
         "_handle",
         "_headers",
         "_late",
+        "_loading",
         "_phase",
         "_refresh_failed",
         "_saving",
         "_session",
-        "_turns",
     )
 
     def __init__(self, handle: SessionHandle, headers: CIMultiDictProxy[str]) -> None:
@@ -63,7 +63,7 @@ class Visit:
         self._bound = False  # whether a websocket is tied to it
         self._finished = False  # whether the handler is done
         self._refresh_failed = False  # whether the session nobody asked for could not be loaded
-        self._turns: Turns | None = None
+        self._loading: asyncio.Event | None = None  # set when a load that is under way is done
         self._late: LateChanges | None = None
         self._session: weakref.ref[Session] | None = None
         self._saving: Saving | None = None  # since the session was loaded
@@ -158,7 +158,7 @@ class Visit:
             if self._finished:
                 # An outer middleware or a signal may have gone on with the session. An exception
                 # here would cut the connection.
-                if self._saving is not None and not self._saving.commit.idle:
+                if self._saving is not None and not self._saving.commit.changes.untouched:
                     await quietly(self._save, self._name)
             elif not self.dormant:
                 try:
@@ -193,14 +193,19 @@ class Visit:
 
     async def _load(self) -> Saving:
         """Take what the request brings, once; else begin a fresh session."""
-        turns = self._turns = self._turns or Turns(self._handle.commits)
-        async with turns:
-            if self._saving is None:
+        while self._saving is None:
+            if self._loading is not None:  # for another task
+                await self._loading.wait()
+                continue
+            loading = self._loading = asyncio.Event()
+            try:
                 keys = self._handle.transport.read(self._headers)
-                commit = await open_session(self._handle, keys)
-                self._saving = Saving(self._handle, commit, turns)
+                self._saving = Saving(self._handle, await open_session(self._handle, keys))
                 self._watch()
-            return self._saving
+            finally:
+                self._loading = None
+                loading.set()
+        return self._saving
 
     async def _save(self) -> str | None:
         """See `Saving.save`; of a session that nobody asked for, what is due at every request."""

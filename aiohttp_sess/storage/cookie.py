@@ -7,7 +7,6 @@ dies with its TTL, whatever its Max-Age.
 from __future__ import annotations
 
 import math
-import re
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -18,8 +17,6 @@ from ..record import SessionRecord, decode_record, encode_record
 from .interface import AbstractStorage, SessionKey, StoredRecord
 
 __all__ = ("CookieStorage",)
-
-_UNIX_TIME = re.compile(r"[0-9]{1,15}")
 
 
 class CookieStorage(AbstractStorage):
@@ -44,9 +41,9 @@ class CookieStorage(AbstractStorage):
 
     async def load(self, key: SessionKey, *, ttl: timedelta | None = None) -> StoredRecord | None:
         expires, colon, data = key.value.partition(":")
-        if not colon or not _UNIX_TIME.fullmatch(expires):
+        if not colon or not _is_time(expires):
             return None
-        record = decode_record(data.encode(errors="replace"))
+        record = decode_record(data.encode("utf-8", "replace"))
         now = self.clock()
         if int(expires) <= now or (record.deadline is not None and record.deadline <= now):
             return None
@@ -75,3 +72,7 @@ class CookieStorage(AbstractStorage):
         # Rounded up: a session never ends before its time.
         expires = math.ceil(self.clock() + ttl.total_seconds())
         return SessionKey(f"{expires}:{encode_record(record).decode()}")
+
+
+def _is_time(text: str) -> bool:
+    return len(text) <= 15 and text.isascii() and text.isdigit()
