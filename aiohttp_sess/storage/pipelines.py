@@ -11,7 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from redis.asyncio import Redis, RedisCluster
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -22,10 +22,16 @@ _EXCHANGES = 4  # at once: enough to keep Redis busy, few enough for pipelines t
 _LONGEST = 128  # commands in a pipeline
 
 
-class _Waiting(NamedTuple):
-    command: tuple[Any, ...]
-    options: dict[str, Any]
-    reply: asyncio.Future[Any]
+class _Waiting:
+    """A command that has no reply yet. ``deadline`` is on the event loop's clock."""
+
+    __slots__ = ("command", "deadline", "options", "reply")
+
+    def __init__(self, command: tuple[Any, ...], options: dict[str, Any], deadline: float) -> None:
+        self.command = command
+        self.options = options
+        self.deadline = deadline
+        self.reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
 
 class Pipelines:
@@ -34,7 +40,7 @@ class Pipelines:
     To be cancelled while one waits touches no other's command; one's own is done or not done.
 
     :param client: of ``redis.asyncio``.
-    :param timeout: seconds that an exchange may take.
+    :param timeout: seconds that a command may take, waiting for its turn included.
     """
 
     def __init__(self, client: Redis | RedisCluster, *, timeout: float) -> None:
@@ -42,40 +48,54 @@ class Pipelines:
         self._timeout = timeout
         # A pool that is smaller than that raises when it is asked for one connection too many.
         pool = getattr(client, "connection_pool", None)
-        self._free = min(_EXCHANGES, getattr(pool, "max_connections", _EXCHANGES))
+        self._slots = min(_EXCHANGES, getattr(pool, "max_connections", _EXCHANGES))
+        self._free = self._slots
         self._under_way: set[asyncio.Task[list[Any]]] = set()
-        self._idle = self._free
         self._waiting: deque[_Waiting] = deque()
         self._leaving = False  # whether those who wait will leave at the end of this turn
+        # Those that wait and those that are under way, the first first, and one timer for all.
+        self._unanswered: deque[_Waiting] = deque()
+        self._timer: asyncio.TimerHandle | None = None
 
     async def send(self, *command: Any, **options: Any) -> Any:
         """The reply to a command.
 
         :raises redis.RedisError: whatever the client or the server says to it, or `close` came
             first.
-        :raises TimeoutError: where the exchange it left with took too long.
+        :raises TimeoutError: where it took too long.
         """
-        if self._free == self._idle and not self._waiting:
+        if self._free == self._slots and not self._waiting:
             self._free -= 1
             try:
-                return await self._client.execute_command(*command, **options)
+                async with asyncio.timeout(self._timeout):
+                    return await self._client.execute_command(*command, **options)
             finally:
                 self._returned()
-        reply = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(command, options, reply))
-        self._leave_soon()
-        return await reply
+        deadline = asyncio.get_running_loop().time() + self._timeout
+        one = _Waiting(command, options, deadline)
+        self._waiting.append(one)
+        self._unanswered.append(one)
+        if self._timer is None:
+            self._set_timer()
+        if self._free and not self._leaving:
+            self._leave_soon()
+        return await one.reply
 
     async def close(self) -> None:
-        """Give up what is under way."""
+        """Give up what waits and what is under way."""
+        for one in self._waiting:
+            if not one.reply.done():
+                one.reply.set_exception(RedisConnectionError("closed"))
+        self._waiting.clear()
+        if self._timer is not None:
+            self._timer.cancel()
         for task in self._under_way:
             task.cancel()
         await asyncio.gather(*self._under_way, return_exceptions=True)
 
     def _leave_soon(self) -> None:
-        if not self._leaving:
-            self._leaving = True
-            asyncio.get_running_loop().call_soon(self._leave)
+        self._leaving = True
+        asyncio.get_running_loop().call_soon(self._leave)
 
     def _leave(self) -> None:
         self._leaving = False
@@ -91,7 +111,7 @@ class Pipelines:
 
     def _returned(self) -> None:
         self._free += 1
-        if self._waiting:
+        if self._waiting and not self._leaving:
             self._leave_soon()
 
     async def _exchange(self, batch: Sequence[_Waiting]) -> list[Any]:
@@ -115,3 +135,26 @@ class Pipelines:
                 one.reply.set_exception(reply)
             else:
                 one.reply.set_result(reply)
+        self._forget_answered()
+
+    # -- the timer --------------------------------------------------------------------------------
+
+    def _set_timer(self) -> None:
+        deadline = self._unanswered[0].deadline
+        self._timer = asyncio.get_running_loop().call_at(deadline, self._time_out)
+
+    def _time_out(self) -> None:
+        self._timer = None
+        now = asyncio.get_running_loop().time()
+        for one in self._unanswered:
+            if one.deadline > now:
+                break
+            if not one.reply.done():
+                one.reply.set_exception(TimeoutError())
+        self._forget_answered()
+        if self._unanswered:
+            self._set_timer()
+
+    def _forget_answered(self) -> None:
+        while self._unanswered and self._unanswered[0].reply.done():
+            self._unanswered.popleft()

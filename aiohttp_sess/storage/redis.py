@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, Self
 
 from ..errors import StorageUnavailable
@@ -37,6 +37,7 @@ _REPLACE = (
 )
 _REPLACE_SHA1 = hashlib.sha1(_REPLACE.encode()).hexdigest()
 
+_FAILURES = (RedisError, RedisClusterException, OSError)  # TimeoutError is an OSError
 _NEEDED = ("execute_command", "pipeline")
 
 
@@ -158,22 +159,23 @@ class RedisStorage(KeyedStorage):
     async def close(self) -> None:
         await self._pipelines.close()
         if self._owns_client:
-            await self._within_time(self._client.aclose())
+            try:
+                async with asyncio.timeout(self.timeout):
+                    await self._client.aclose()
+            except _FAILURES as error:
+                raise self._unavailable(error) from error
 
     async def _ask(self, *command: Any, **options: Any) -> Any:
-        return await self._within_time(self._pipelines.send(*command, **options))
-
-    async def _within_time(self, operation: Awaitable[Any]) -> Any:
         try:
-            async with asyncio.timeout(self.timeout):
-                return await operation
-        except TimeoutError as error:
-            raise StorageUnavailable(
-                f"Redis did not answer within {self.timeout} seconds"
-            ) from error
-        except (RedisError, RedisClusterException, OSError) as error:
-            # Not its text, which may hold a name.
-            raise StorageUnavailable(f"Redis is not usable: {type(error).__name__}") from error
+            return await self._pipelines.send(*command, **options)
+        except _FAILURES as error:
+            raise self._unavailable(error) from error
+
+    def _unavailable(self, error: Exception) -> StorageUnavailable:
+        if isinstance(error, TimeoutError):
+            return StorageUnavailable(f"Redis did not answer within {self.timeout} seconds")
+        # Not its text, which may hold a name.
+        return StorageUnavailable(f"Redis is not usable: {type(error).__name__}")
 
 
 def _milliseconds(ttl: float) -> int:
