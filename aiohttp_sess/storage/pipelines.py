@@ -1,8 +1,8 @@
 """Commands of concurrent requests, sent to Redis together.
 
 Most of what a command costs is paid once for each exchange with the server, not for each command.
-So while an exchange is under way, the commands that become ready in one turn of the event loop
-leave as one pipeline. A command that comes when there is none leaves at once, alone.
+So the commands that become ready while an exchange is under way leave as one pipeline when it is
+done. A command that comes when there is none leaves at once, alone.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 __all__ = ("Pipelines",)
 
-_EXCHANGES = 4  # at once: enough to keep Redis busy, few enough for pipelines to fill up
+_EXCHANGES = 4  # at once, at most
+# Seconds for which an exchange is waited for before another begins beside it. While one is under way
+# the next pipeline fills up; but a reply that does not come must not hold up everybody.
+_PATIENCE = 0.005
 _LONGEST = 128  # commands in a pipeline
 
 
@@ -52,7 +55,8 @@ class Pipelines:
         self._free = self._slots
         self._under_way: set[asyncio.Task[list[Any]]] = set()
         self._waiting: deque[_Waiting] = deque()
-        self._leaving = False  # whether those who wait will leave at the end of this turn
+        self._leaving: asyncio.Handle | None = None  # when those who wait leave
+        self._began = 0.0  # when the last exchange began
         # Those that wait and those that are under way, the first first, and one timer for all.
         self._unanswered: deque[_Waiting] = deque()
         self._timer: asyncio.TimerHandle | None = None
@@ -65,7 +69,7 @@ class Pipelines:
         :raises TimeoutError: where it took too long.
         """
         if self._free == self._slots and not self._waiting:
-            self._free -= 1
+            self._begin()
             try:
                 async with asyncio.timeout(self._timeout):
                     return await self._client.execute_command(*command, **options)
@@ -77,8 +81,8 @@ class Pipelines:
         self._unanswered.append(one)
         if self._timer is None:
             self._set_timer()
-        if self._free and not self._leaving:
-            self._leave_soon()
+        if self._leaving is None and self._free:
+            self._leave_in_time()
         return await one.reply
 
     async def close(self) -> None:
@@ -87,32 +91,48 @@ class Pipelines:
             if not one.reply.done():
                 one.reply.set_exception(RedisConnectionError("closed"))
         self._waiting.clear()
+        if self._leaving is not None:
+            self._leaving.cancel()
         if self._timer is not None:
             self._timer.cancel()
         for task in self._under_way:
             task.cancel()
         await asyncio.gather(*self._under_way, return_exceptions=True)
 
-    def _leave_soon(self) -> None:
-        self._leaving = True
-        asyncio.get_running_loop().call_soon(self._leave)
+    def _begin(self) -> None:
+        self._free -= 1
+        self._began = asyncio.get_running_loop().time()
+
+    def _leave_in_time(self) -> None:
+        """Let those who wait leave: at the end of this turn, or when an exchange has had its time.
+
+        Should that come back earlier, it lets them leave itself.
+        """
+        loop = asyncio.get_running_loop()
+        if self._free == self._slots:
+            self._leaving = loop.call_soon(self._leave)
+        else:
+            self._leaving = loop.call_at(self._began + _PATIENCE, self._leave)
 
     def _leave(self) -> None:
-        self._leaving = False
-        while self._free and self._waiting:
-            longest = min(len(self._waiting), _LONGEST)
-            batch = [self._waiting.popleft() for _ in range(longest)]
-            batch = [one for one in batch if not one.reply.done()]
-            if batch:
-                self._free -= 1
-                task = asyncio.create_task(self._exchange(batch))
-                self._under_way.add(task)
-                task.add_done_callback(partial(self._hand_out, batch))
+        self._leaving = None
+        longest = min(len(self._waiting), _LONGEST)
+        batch = [self._waiting.popleft() for _ in range(longest)]
+        batch = [one for one in batch if not one.reply.done()]
+        if batch:
+            self._begin()
+            task = asyncio.create_task(self._exchange(batch))
+            self._under_way.add(task)
+            task.add_done_callback(partial(self._hand_out, batch))
+        if self._waiting and self._free:
+            self._leave_in_time()
 
     def _returned(self) -> None:
         self._free += 1
-        if self._waiting and not self._leaving:
-            self._leave_soon()
+        if self._waiting:
+            if self._leaving is not None:
+                self._leaving.cancel()
+            self._leaving = asyncio.get_running_loop().call_soon(self._leave)
 
     async def _exchange(self, batch: Sequence[_Waiting]) -> list[Any]:
         async with asyncio.timeout(self._timeout):
