@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any, TypeVar, overload
 
@@ -104,10 +105,12 @@ class TypedMapping(MutableMapping[str, Any]):
         nothing is lost between parallel requests. It must have no other effects; what it raises
         then comes out of the commit, which saves nothing.
 
-        :param default: what to set where there is no value under ``key``; without it, nothing is
-            done there and None returned.
+        :param default: what to set where there is no value under ``key``, without a call of ``fn``;
+            without it, nothing is done there and None returned.
         """
         if not callable(fn):
             raise TypeError(f"fn must be callable, not {type(fn).__name__}")
+        if inspect.iscoroutinefunction(fn):
+            raise TypeError("fn must not be async: compute before, and let fn combine")
         defaults = () if default is _NOTHING else (default,)
         return self._changes.update(Update(key, fn, defaults))

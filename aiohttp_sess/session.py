@@ -40,8 +40,10 @@ class Session(TypedMapping):
     Parallel requests of one session: each applies its own operations to the latest state, so
     different names never collide; of two assignments to one name the later save wins (and the
     in-place change of a nested value is an assignment to its top-level name). Use `update_value`
-    where the new value depends on the old one. `owner` and `lifecycle`: the later save wins.
-    `renew` and `purge` end the old key, so a change that is saved after them is dropped.
+    where the new value depends on the old one. `owner` and `lifecycle`: the later save wins, of
+    those that set another than was loaded. `renew` and `purge` end the old key, so a change that is
+    saved after them is dropped, and the `status` that others see is their own. Of two renewals at
+    once, one is done; of two purges, too.
     """
 
     __slots__ = ("__weakref__", "_committer", "_default")
@@ -159,17 +161,21 @@ class Session(TypedMapping):
         who waits for it is cancelled, and takes no longer than the storage's own timeout: a handler
         that has less patience with a renewal may answer before there is a cookie.
 
-        :raises SessionGone: where the session was ended meanwhile; the changes are dropped.
+        :raises SessionGone: where there was something to save, and the session was ended meanwhile.
+            The changes are dropped: it is empty.
+        :raises SessionConflict: where others kept writing it (``conflict_timeout`` of the handle).
+        :raises CookieTooLarge: where the cookie is; nothing is saved.
         :raises SessionError: where the client can no longer be told of it, as the headers are gone.
         :raises StorageUnavailable: where the storage is.
+        :raises Exception: whatever a function given to `update_value` raises.
         """
         await self._bound().save()
 
     async def reload(self) -> bool:
-        """Take the latest state from the storage; False where the session was ended.
+        """Take the latest state from the storage; False where it was ended, or never saved.
 
-        What was not saved is forgotten. Read values again afterwards: a list or dict that was
-        handed out before is no longer part of the session.
+        What was not saved is forgotten; a session that was ended is empty. Read values again
+        afterwards: a list or dict that was handed out before is no longer part of the session.
         """
         return await self._bound().reload()
 
@@ -177,9 +183,12 @@ class Session(TypedMapping):
         """Close a prepared websocket with code 1008 when the session is purged, renewed or expires.
 
         At once where it ends in this process, within ``check_every`` seconds where it ends in
-        another. Until the request is over, or the socket closed.
+        another. Until the request is over. A session that is kept in the cookie ends for it when
+        its TTL is over, whatever is done meanwhile.
 
-        :raises SessionGone: where there is no session to bind to.
+        :raises SessionGone: where there is no session to bind to, or it was ended since it was
+            loaded.
+        :raises RuntimeError: where the websocket is not prepared, or the request is over.
         """
         if not 0 < check_every < math.inf:
             raise ValueError(f"check_every must be a positive number of seconds, not {check_every}")

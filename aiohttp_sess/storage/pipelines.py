@@ -19,8 +19,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 __all__ = ("Pipelines",)
 
 _EXCHANGES = 4  # at once, at most
-# Seconds for which an exchange is waited for before another begins beside it. While one is under way
-# the next pipeline fills up; but a reply that does not come must not hold up everybody.
+# Seconds for which an exchange is waited for before another begins beside it. Meanwhile the next
+# pipeline fills up; but a reply that does not come must not hold up everybody.
 _PATIENCE = 0.005
 _LONGEST = 128  # commands in a pipeline
 
