@@ -20,13 +20,13 @@ PACKAGE = ROOT / "aiohttp_sess"
 # An import only goes to a lower floor.
 FLOORS = [
     {"errors", "status"},
-    {"config", "record", "secret", "turns", "values"},
+    {"config", "record", "secret", "storage.batches", "turns", "values"},
     {"lifetime", "watched"},
     {"operations"},
     {"edits", "storage.interface"},
     {"changes"},
     {"find", "late", "lifecycle", "mapping", "race", "sockets"}
-    | {"storage.entry", "storage.pipelines"},
+    | {"storage.entry", "storage.exchanges", "storage.pipelines"},
     {"doubts", "session", "storage.keyed", "terms"},
     {"commit", "storage.cookie", "storage.memcached", "storage.memory", "storage.redis"}
     | {"transport"},
@@ -41,7 +41,7 @@ FLOORS = [
 # What only these modules may know of the world outside.
 OUTSIDE = {
     "aiohttp": {"transport", "visit", "middleware", "owners", "testing"},
-    "aiomcache": {"storage.memcached"},
+    "aiomcache": {"storage.exchanges", "storage.memcached"},
     "cryptography": {"secret"},
     "pytest": {"testing"},
     "redis": {"storage.pipelines", "storage.redis"},

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
-import re
 import time
-from asyncio import LimitOverrunError, StreamReader
+from asyncio import LimitOverrunError
 from collections.abc import Callable
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from ..errors import SerializationError, StorageUnavailable
 from .entry import STAMP_LENGTH, Entry, Version
@@ -17,8 +15,8 @@ from .keyed import KeyedStorage
 
 try:
     from aiomcache import Client, ClientException, FlagClient
-    from aiomcache.client import acquire
-    from aiomcache.pool import Connection
+
+    from .exchanges import TOO_LARGE, Exchanges, Reply, Request
 except ImportError as error:
     raise ImportError(
         'MemcachedStorage needs aiomcache: pip install "aiohttp-sess[memcached]"', name=error.name
@@ -28,12 +26,6 @@ __all__ = ("MemcachedStorage",)
 
 _MONTH = 30 * 24 * 60 * 60  # seconds; memcached takes more than this for a Unix time
 _LAST_SECOND = 2**31 - 1  # memcached reads times as 32 bits
-
-_VALUE = re.compile(rb"VALUE (\S+) \d+ (\d+) (\d+)")
-_TOO_LARGE = b"SERVER_ERROR object too large for cache"
-_STATUSES = frozenset(
-    [b"STORED", b"NOT_STORED", b"EXISTS", b"NOT_FOUND", b"TOUCHED", b"DELETED", b"END", _TOO_LARGE]
-)
 
 
 class MemcachedStorage(KeyedStorage):
@@ -75,9 +67,7 @@ class MemcachedStorage(KeyedStorage):
         self.timeout = checked_timeout(timeout)
         self._client = client
         self._owns_client = False
-        # Those who wait inside aiomcache's pool wait in vain when the connections in use are
-        # closed instead of given back, so nobody goes in who would have to wait.
-        self._free = asyncio.Semaphore(pool_size)
+        self._exchanges = Exchanges(client, timeout=self.timeout, pool_size=pool_size)
 
     @classmethod
     def connect(
@@ -129,6 +119,7 @@ class MemcachedStorage(KeyedStorage):
         return reply.status == b"DELETED"
 
     async def close(self) -> None:
+        await self._exchanges.close()
         if self._owns_client:
             await self._client.close()
 
@@ -151,23 +142,17 @@ class MemcachedStorage(KeyedStorage):
         only_if = b"" if token is None else b" %d" % token
         line = b"%b %b 0 %d %d%b\r\n" % (command, key, exptime, len(value), only_if)
         (reply,) = await self._ask(key, line + value + b"\r\n")
-        if reply.status == _TOO_LARGE:
+        if reply.status == TOO_LARGE:
             raise SerializationError(
                 f"the session record takes {len(value)} bytes, more than the server's limit for an "
                 "item (1 MiB, or its option -I): keep less in the session, or raise that limit"
             )
         return reply.status == b"STORED"
 
-    async def _ask(self, key: bytes, request: bytes, replies: int = 1) -> list[_Reply]:
+    async def _ask(self, key: bytes, request: bytes, replies: int = 1) -> list[Reply]:
         try:
-            async with asyncio.timeout(self.timeout), self._free:
-                try:
-                    return await _exchange(self._client, key, request, replies)
-                except (ConnectionError, EOFError):
-                    # Dropped, and so are those beside it in the pool, most likely: with new ones,
-                    # once more. A write that was done already is recognised by its stamp.
-                    await self._client.close()
-                    return await _exchange(self._client, key, request, replies)
+            answer: list[Reply] = await self._exchanges.ask(Request(key, request, replies))
+            return answer
         except TimeoutError as error:
             raise StorageUnavailable(
                 f"memcached did not answer within {self.timeout} seconds"
@@ -175,51 +160,6 @@ class MemcachedStorage(KeyedStorage):
         except (ClientException, EOFError, LimitOverrunError, OSError) as error:
             said = str(error) or type(error).__name__
             raise StorageUnavailable(f"memcached is not usable: {said}") from error
-
-
-class _Reply(NamedTuple):
-    """A reply's first line; and where that is VALUE, what it brings."""
-
-    status: bytes
-    value: bytes = b""
-    token: int | None = None
-
-
-@acquire
-async def _exchange(
-    client: FlagClient[Any], connection: Connection, key: bytes, request: bytes, replies: int
-) -> list[_Reply]:
-    """Send commands for one key on a connection from the client's pool, and read their replies.
-
-    This is used in place of aiomcache's own commands, which (0.8.2)
-
-    - give a connection back to the pool when they are cancelled, with the reply still to come: the
-      next command reads it as its own, and so does every one after it;
-    - read on for ever when the connection is dropped, without a pause: the whole process hangs.
-    """
-    reader, writer = connection
-    try:
-        writer.write(request)
-        await writer.drain()
-        return [await _reply(reader, key) for _ in range(replies)]
-    except BaseException as error:
-        # `acquire` does this for an Exception, not for a cancellation: the pool then closes it.
-        reader.set_exception(ConnectionAbortedError(f"abandoned: {type(error).__name__}"))
-        raise
-
-
-async def _reply(reader: StreamReader, key: bytes) -> _Reply:
-    line = (await reader.readuntil(b"\r\n"))[:-2]
-    if line in _STATUSES:
-        return _Reply(line)
-    header = _VALUE.fullmatch(line)
-    if header is None or header[1] != key:
-        said = line.decode("ascii", "replace") if b"ERROR" in line[:12] else "another's reply"
-        raise ClientException(said)
-    value = await reader.readexactly(int(header[2]) + 2)
-    if await reader.readuntil(b"\r\n") != b"END\r\n":
-        raise ClientException("more than one value")
-    return _Reply(b"VALUE", value[:-2], int(header[3]))
 
 
 def _exptime(ttl: float) -> int:

@@ -1,0 +1,125 @@
+"""Commands to memcached that leave together: one after the other on one connection."""
+
+from __future__ import annotations
+
+import re
+from asyncio import StreamReader
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from aiomcache import ClientException, FlagClient
+from aiomcache.client import acquire
+from aiomcache.pool import Connection
+
+from .batches import Batches
+
+__all__ = ("TOO_LARGE", "Exchanges", "Reply", "Request")
+
+TOO_LARGE = b"SERVER_ERROR object too large for cache"
+_EXCHANGES = 4
+_VALUE = re.compile(rb"VALUE (\S+) \d+ (\d+) (\d+)")
+_STATUSES = frozenset(
+    [b"STORED", b"NOT_STORED", b"EXISTS", b"NOT_FOUND", b"TOUCHED", b"DELETED", b"END", TOO_LARGE]
+)
+
+
+class Request(NamedTuple):
+    """What is sent for one key, and how many replies it has."""
+
+    key: bytes
+    sent: bytes
+    replies: int
+
+    def __repr__(self) -> str:  # the rest is a user's
+        return f"<Request of {len(self.sent)} bytes>"
+
+
+class Reply(NamedTuple):
+    """A reply's first line; and where that is VALUE, what it brings."""
+
+    status: bytes
+    value: bytes = b""
+    token: int | None = None
+
+    def __repr__(self) -> str:  # the rest is a user's
+        return f"<Reply {self.status!r}>"
+
+
+class Exchanges(Batches[Request]):
+    """Sends requests to memcached, which answers them with lists of `Reply`.
+
+    :param client: an ``aiomcache.Client``.
+    :param timeout: seconds that a request may take, waiting for its turn included.
+    :param pool_size: how many connections the client has.
+    """
+
+    def __init__(self, client: FlagClient[Any], *, timeout: float, pool_size: int) -> None:
+        # Those who wait inside aiomcache's pool wait in vain when the connections in use are
+        # closed instead of given back, so nobody goes in who would have to wait.
+        super().__init__(timeout=timeout, exchanges=min(_EXCHANGES, pool_size))
+        self._client = client
+
+    async def exchange_one(self, command: Request) -> list[Reply]:
+        (reply,) = await self.exchange([command])
+        if isinstance(reply, ClientException):
+            raise reply
+        return reply
+
+    async def exchange(self, commands: Sequence[Request]) -> list[list[Reply] | ClientException]:
+        try:
+            return await _exchange(self._client, commands)
+        except (ConnectionError, EOFError):
+            # Dropped, and so are those beside it in the pool, most likely: with new ones, once
+            # more. A write that was done already is recognised by its stamp.
+            await self._client.close()
+            return await _exchange(self._client, commands)
+
+
+@acquire
+async def _exchange(
+    client: FlagClient[Any], connection: Connection, requests: Sequence[Request]
+) -> list[list[Reply] | ClientException]:
+    """Send requests on a connection from the client's pool, and read their replies.
+
+    This is used in place of aiomcache's own commands, which (0.8.2)
+
+    - give a connection back to the pool when they are cancelled, with the reply still to come: the
+      next command reads it as its own, and so does every one after it;
+    - read on for ever when the connection is dropped, without a pause: the whole process hangs.
+    """
+    reader, writer = connection
+    try:
+        writer.write(b"".join([request.sent for request in requests]))
+        await writer.drain()
+        return [await _replies(reader, request) for request in requests]
+    except BaseException as error:
+        # `acquire` does this for an Exception, not for a cancellation: the pool then closes it.
+        reader.set_exception(ConnectionAbortedError(f"abandoned: {type(error).__name__}"))
+        raise
+
+
+async def _replies(reader: StreamReader, request: Request) -> list[Reply] | ClientException:
+    replies, refused = [], None
+    for _ in range(request.replies):
+        reply = await _reply(reader, request.key)
+        if isinstance(reply, Reply):
+            replies.append(reply)
+        else:
+            refused = reply
+    return replies if refused is None else refused
+
+
+async def _reply(reader: StreamReader, key: bytes) -> Reply | ClientException:
+    line = (await reader.readuntil(b"\r\n"))[:-2]
+    if line in _STATUSES:
+        return Reply(line)
+    if line.startswith(b"SERVER_ERROR "):  # its own trouble with this very command
+        return ClientException(line.decode("ascii", "replace"))
+    header = _VALUE.fullmatch(line)
+    if header is None or header[1] != key:
+        said = line.decode("ascii", "replace") if b"ERROR" in line[:12] else "another's reply"
+        raise ClientException(said)
+    value = await reader.readexactly(int(header[2]) + 2)
+    if await reader.readuntil(b"\r\n") != b"END\r\n":
+        raise ClientException("more than one value")
+    return Reply(b"VALUE", value[:-2], int(header[3]))
