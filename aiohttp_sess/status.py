@@ -16,9 +16,9 @@ class SessionStatus(enum.Enum):
     PURGED = "purged"
 
 
-_STRENGTH = list(SessionStatus)
+_STRENGTH = {status: number for number, status in enumerate(SessionStatus)}
 
 
 def stronger(one: SessionStatus, other: SessionStatus) -> SessionStatus:
     """The one that says more: a session that was renewed and changed is renewed."""
-    return max(one, other, key=_STRENGTH.index)
+    return max(one, other, key=_STRENGTH.__getitem__)

@@ -9,6 +9,7 @@ earlier cookie stick, and drops flags on removal.
 
 from __future__ import annotations
 
+import functools
 import logging
 import re
 from collections.abc import Sequence
@@ -180,8 +181,13 @@ def _is_secure(request: web.BaseRequest) -> bool:
         or hdrs.FORWARDED in headers
         or request.secure
         # Browsers trust their own machine.
-        or _LOOPBACK.fullmatch(request.host) is not None
+        or _is_loopback(request.host)
     )
+
+
+@functools.lru_cache(maxsize=64)
+def _is_loopback(host: str) -> bool:
+    return _LOOPBACK.fullmatch(host) is not None
 
 
 def _make_seal(config: CookieConfig, keys: Sequence[SecretKey]) -> Seal | None:

@@ -8,6 +8,7 @@ What is *not* an error: an unknown, expired, ended, malformed or hostile session
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import math
 import secrets
@@ -30,12 +31,20 @@ class SessionKey:
     :raises InvalidSessionKey: for anything else.
     """
 
-    __slots__ = ("value",)
+    __slots__ = ("_digest", "value")
 
     def __init__(self, value: str) -> None:
         if not isinstance(value, str) or not value:
             raise InvalidSessionKey("a session key is a non-empty str")
         self.value = value
+        self._digest: str | None = None
+
+    @property
+    def digest(self) -> str:
+        """Its SHA-256 in hex digits: all that a storage should keep of it."""
+        if self._digest is None:
+            self._digest = hashlib.sha256(self.value.encode(errors="surrogatepass")).hexdigest()
+        return self._digest
 
     @classmethod
     def generate(cls) -> SessionKey:

@@ -34,9 +34,9 @@ class MemcachedStorage(KeyedStorage):
     :param client: an ``aiomcache.Client``. It stays yours: the storage never closes it. Let nothing
         else use it, as aiomcache's own commands hand their reply to the next when they are
         cancelled.
-    :param pool_size: how many commands run at once: what the client was given as ``pool_size``, or
-        as ``pool_minsize`` if that is less, since it does not open more. By default aiomcache's
-        own default.
+    :param pool_size: how many connections may be used, at most 4: what the client was given as
+        ``pool_size``, or as ``pool_minsize`` if that is less, since it does not open more. By
+        default aiomcache's own default. Commands of concurrent requests share them.
     :param key_prefix: what the names of its entries begin with.
     :param timeout: seconds within which memcached must answer, waiting for a connection included.
     :param clock: the time now, Unix time in seconds; the TTL of an entry goes by the server's own.
@@ -75,15 +75,15 @@ class MemcachedStorage(KeyedStorage):
         host: str,
         port: int = 11211,
         *,
-        pool_size: int = 32,
+        pool_size: int = 4,
         key_prefix: str = "session:",
         timeout: float = 5.0,
         clock: Callable[[], float] = time.time,
     ) -> Self:
         """A storage with a client of its own, which `close` closes.
 
-        :param pool_size: how many connections it has; the first command opens them all. Requests
-            wait while all are in use.
+        :param pool_size: how many connections it has, of which at most 4 are used; the first
+            command opens them all.
         """
         if not isinstance(host, str):
             raise TypeError(f"host must be a str, not {type(host).__name__}")
