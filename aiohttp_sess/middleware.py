@@ -149,9 +149,9 @@ def _middleware(handle: SessionHandle, *, is_default: bool) -> Middleware:
     @web.middleware
     async def session_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         visit, outer = Visit(handle, request.headers), None
-        try:
-            visits = request[_VISITS]
-        except KeyError:
+        # Mostly there is nothing yet; to look it up in vain costs more than all the rest.
+        visits = request.get(_VISITS) if len(request) else None
+        if visits is None:
             visits = request[_VISITS] = {None: visit, handle: visit}
         else:
             outer = visits[None]
@@ -159,7 +159,8 @@ def _middleware(handle: SessionHandle, *, is_default: bool) -> Middleware:
         try:
             response = await handler(request)
         except web.HTTPException:
-            await visit.finish()
+            if not visit.over():
+                await visit.finish()
             raise
         except BaseException:
             visit.abandon()
@@ -167,7 +168,8 @@ def _middleware(handle: SessionHandle, *, is_default: bool) -> Middleware:
         finally:
             if outer is not None:
                 visits[None] = outer
-        await visit.finish()
+        if not visit.over():
+            await visit.finish()
         return response
 
     return session_middleware
@@ -194,7 +196,8 @@ def _signal(
             visit = request[_VISITS][handle]
         except KeyError:  # another application's request
             return
-        await visit.prepare(request, response)
+        if not visit.passes():
+            await visit.prepare(request, response)
 
     return mark_response
 

@@ -41,32 +41,20 @@ class Visit:
     :param headers: the request's.
     """
 
-    __slots__ = (
-        "_asked",
-        "_bound",
-        "_finished",
-        "_handle",
-        "_headers",
-        "_late",
-        "_loading",
-        "_phase",
-        "_refresh_failed",
-        "_saving",
-        "_session",
-    )
+    # Most requests never touch most of these, so they begin on the class.
+    _phase = _Phase.OPEN
+    _asked = False  # whether the application has seen the session
+    _bound = False  # whether a websocket is tied to it
+    _finished = False  # whether the handler is done
+    _refresh_failed = False  # whether the session nobody asked for could not be loaded
+    _loading: asyncio.Event | None = None  # set when a load that is under way is done
+    _late: LateChanges | None = None
+    _session: weakref.ref[Session] | None = None
+    _saving: Saving | None = None  # since the session was loaded
 
     def __init__(self, handle: SessionHandle, headers: CIMultiDictProxy[str]) -> None:
         self._handle = handle
         self._headers = headers
-        self._phase = _Phase.OPEN
-        self._asked = False  # whether the application has seen the session
-        self._bound = False  # whether a websocket is tied to it
-        self._finished = False  # whether the handler is done
-        self._refresh_failed = False  # whether the session nobody asked for could not be loaded
-        self._loading: asyncio.Event | None = None  # set when a load that is under way is done
-        self._late: LateChanges | None = None
-        self._session: weakref.ref[Session] | None = None
-        self._saving: Saving | None = None  # since the session was loaded
 
     @property
     def dormant(self) -> bool:
@@ -118,14 +106,16 @@ class Visit:
             sockets.end(commit.public_id)
         raise SessionGone("there is no session to bind to: none was saved, or it was ended")
 
+    def over(self) -> bool:
+        """The handler is done, and so is the visit; False where there is something to `finish`."""
+        self._finished = True
+        return self.dormant
+
     async def finish(self) -> None:
         """The handler is done, by returning a response or by raising one: commit.
 
         :raises SessionError: where that failed and the response can still become an error.
         """
-        self._finished = True
-        if self.dormant:
-            return
         self._release()
         if self._phase is _Phase.SENT:
             await quietly(self._save, self._name)
@@ -149,6 +139,15 @@ class Visit:
             )
         self._phase = _Phase.ABANDONED
 
+    def passes(self) -> bool:
+        """Headers are about to be sent, with nothing of ours; False where there is something to
+        `prepare`.
+        """
+        if self._phase is _Phase.OPEN and self.dormant:
+            self._phase = _Phase.SENT
+            return True
+        return False
+
     async def prepare(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
         """The headers of ``response`` are about to be sent: the last moment to add to them.
 
@@ -160,7 +159,7 @@ class Visit:
                 # here would cut the connection.
                 if self._saving is not None and not self._saving.commit.changes.untouched:
                     await quietly(self._save, self._name)
-            elif not self.dormant:
+            else:
                 try:
                     await self._save()
                 except BaseException:
