@@ -108,6 +108,12 @@ class Commit:
             )
         )
 
+    def start_over(self, latest: StoredRecord) -> None:
+        """Take the record as it is; what was not saved is forgotten."""
+        self._doubts = None
+        self.stored = latest
+        self.changes.reset(latest.record)
+
     def carry_out(self, plan: Plan) -> Coroutine[Any, Any, None]:
         """Do the storage's steps of ``plan``; `stored` is the record as it is afterwards.
 

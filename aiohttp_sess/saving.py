@@ -10,7 +10,7 @@ from .commit import Commit
 from .errors import DeserializationError, SessionConflict, SessionError, SessionGone
 from .find import find_record, fresh_record
 from .handle import SessionHandle
-from .lifecycle import CookieStep, Plan, StorageStep, plan_after_headers
+from .lifecycle import CookieStep, Plan, plan_after_headers
 from .turns import Turns
 
 __all__ = ("Saving",)
@@ -25,12 +25,13 @@ class Saving:
     :param commit: the session, as it was loaded.
     """
 
-    __slots__ = ("_handle", "_told", "_turns", "commit", "gone", "line")
+    __slots__ = ("_handle", "_name", "_told", "_turns", "commit", "gone", "line")
 
     def __init__(self, handle: SessionHandle, commit: Commit) -> None:
         self._handle = handle
         self._turns: Turns | None = None  # there are some from when there is something to do
         self._told = False  # whether the log knows of changes that were dropped
+        self._name: str | None = None  # the public id of the session that others ended
         self.commit = commit
         self.gone = False
         """Whether another request ended the session."""
@@ -60,8 +61,7 @@ class Saving:
             if latest is None:
                 self._drop()
                 return False
-            commit.stored = latest
-            commit.changes.reset(latest.record)
+            commit.start_over(latest)
             return True
 
     async def alive(self, refresh: bool) -> bool:
@@ -113,8 +113,7 @@ class Saving:
         try:
             await work
         except SessionGone:
-            if todo.storage != (StorageStep.UPDATE_TTL,):
-                self._tell_dropped()
+            self._tell_dropped()
             self._drop()
             return
         except SessionConflict:
@@ -140,6 +139,8 @@ class Saving:
         """Another request ended the session: this one says nothing of it any more."""
         self.gone = True
         self.line = None
+        if self.commit.stored is not None:
+            self._name = self.commit.public_id
         self.commit.stored = None
         record = fresh_record(self._handle.storage, self._handle.cookie.name)
         self.commit.changes.reset(record, stored=False)
@@ -149,5 +150,5 @@ class Saving:
             self._told = True
             logger.info(
                 "session %s was ended while a request still was at it: its changes are dropped",
-                self.commit.public_id,
+                self._name or self.commit.public_id,
             )
