@@ -138,10 +138,7 @@ class Commit:
                     self.changes.ended()
             elif saved is not None:
                 if step is StorageStep.SAVE:
-                    self._settle(
-                        saved,
-                        await self._storage.save(saved.record, self.terms.ttl_of(saved.record)),
-                    )
+                    self._settle(saved, await self._save(saved))
                 elif step is StorageStep.UPDATE:
                     self._settle(*await self._until_it_wins(self._update, saved))
                 else:

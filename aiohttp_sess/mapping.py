@@ -19,15 +19,11 @@ _NOTHING: Any = object()  # None is a value
 
 
 class TypedMapping(MutableMapping[str, Any]):
-    """A mutable mapping whose keys may be a `StateKey`, so that their values have a type.
-
-    :param changes: what is done to it.
-    """
+    """A mutable mapping whose keys may be a `StateKey`, so that their values have a type."""
 
     __slots__ = ("_changes",)
 
-    def __init__(self, changes: Changes) -> None:
-        self._changes = changes
+    _changes: Changes
 
     @overload
     def __getitem__(self, key: StateKey[T]) -> T: ...

@@ -182,8 +182,7 @@ async def test_what_is_left_of_an_ended_session_is_empty_and_its_changes_are_tol
     (line,) = [record for record in caplog.records if record.name == "aiohttp_sess"]
     assert line.levelno == logging.INFO
     assert "are dropped" in line.getMessage()
-    if learn is learn_by_save:
-        assert ids[0] in line.getMessage()
+    assert ids[0] in line.getMessage()
 
 
 async def test_a_reader_of_an_ended_session_has_no_changes_to_drop(

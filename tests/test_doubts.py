@@ -1,0 +1,67 @@
+"""A write that had no answer, and what the handler does next."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pytest
+
+from aiohttp_sess import Session, StorageUnavailable
+from aiohttp_sess.storage import MemoryStorage, Version
+
+from .races.lab import GatedStorage, Lab
+
+
+class LosesReplies(MemoryStorage):
+    """Does what it is asked, and says that it does not know."""
+
+    lose = 0
+
+    async def replace(self, name: str, value: bytes, ttl: float, version: Version) -> bool:
+        done = await super().replace(name, value, ttl, version)
+        if self.lose:
+            self.lose -= 1
+            raise StorageUnavailable("no reply")
+        return done
+
+
+@pytest.mark.parametrize("others", [True, False])
+@pytest.mark.parametrize("reloads", [True, False])
+async def test_a_write_in_doubt_is_done_once(reloads: bool, others: bool) -> None:
+    inner = LosesReplies()
+    async with Lab(GatedStorage(inner)).running() as lab:
+        cookie = await lab.begin(n=1)
+
+        async def another(session: Session) -> None:
+            session["z"] = 1
+
+        async def work(session: Session) -> None:
+            inner.lose = 1
+            session.update_value("n", lambda n: n + 1)
+            session.owner = "user-42"
+            with suppress(StorageUnavailable):
+                await session.save()
+            assert not reloads or await session.reload()
+            session["y"] = 1
+            if others:
+                await lab.request(another, cookie)
+
+        assert (await lab.request(work, cookie)).status == 200
+        expected = {"n": 2, "y": 1} | ({"z": 1} if others else {})
+        assert await lab.state(cookie) == expected
+
+
+async def test_writes_in_doubt_one_after_the_other_are_done_once_each() -> None:
+    inner = LosesReplies()
+    async with Lab(GatedStorage(inner)).running() as lab:
+        cookie = await lab.begin(n=1)
+
+        async def work(session: Session) -> None:
+            for _ in range(3):
+                inner.lose = 1
+                session.update_value("n", lambda n: n + 1)
+                with suppress(StorageUnavailable):
+                    await session.save()
+
+        assert (await lab.request(work, cookie)).status == 200
+        assert await lab.state(cookie) == {"n": 4}
