@@ -185,7 +185,8 @@ class Commit:
     async def _renew(self, saved: Snapshot) -> None:
         """Save under a new key, then end the old one; carry over what slipped in between.
 
-        Saved first, so that a failure in between leaves the old session as it was. And if the old
+        Saved first, so that a failure in between leaves the old session as it was (if the storage
+        ends that and its answer is lost twice, neither is there: a new login). And if the old
         one turns out to be ended already, by a logout or by another renewal, the new one goes too.
         """
         new, is_in_it = await self._save(saved), saved

@@ -61,7 +61,10 @@ class Saving:
             if latest is None:
                 self._drop()
                 return False
+            renewing = commit.changes.renewing
             commit.start_over(latest)
+            if renewing:  # a login that another task of this request is at: never forgotten
+                commit.changes.renew()
             return True
 
     async def alive(self, refresh: bool) -> bool:

@@ -174,8 +174,9 @@ class Session(TypedMapping):
     async def reload(self) -> bool:
         """Take the latest state from the storage; False where it was ended, or never saved.
 
-        What was not saved is forgotten; a session that was ended is empty. Read values again
-        afterwards: a list or dict that was handed out before is no longer part of the session.
+        What was not saved is forgotten, but for `renew` and `purge`; a session that was ended is
+        empty. Read values again afterwards: a list or dict that was handed out before is no longer
+        part of the session.
         """
         return await self._bound().reload()
 

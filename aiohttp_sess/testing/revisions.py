@@ -63,6 +63,19 @@ class RevisionCases(Capabilities):
         assert await storage.delete(stored.key, revision=loaded.revision) is True
         assert await storage.load(stored.key) is None
 
+    @needs("keyed")
+    async def test_a_record_tells_which_writings_it_includes(
+        self, storage: AbstractStorage
+    ) -> None:
+        """So that a write without a reply can be found to have been done."""
+        saved = await storage.save(self.new_record(storage, n=1), HOUR)
+        first = await storage.update(saved.key, saved.record, HOUR, revision=saved.revision)
+        second = await storage.update(saved.key, saved.record, HOUR, revision=first.revision)
+        latest = await self.found(storage, saved.key)
+        assert storage.includes(latest.revision, second.revision)
+        assert storage.includes(latest.revision, first.revision)
+        assert not storage.includes(first.revision, second.revision)
+
     @needs("detects_conflicts")
     async def test_of_parallel_updates_one_wins(self, storage: AbstractStorage) -> None:
         stored = await storage.save(self.new_record(storage, by=-1), HOUR)

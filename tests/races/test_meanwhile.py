@@ -234,3 +234,16 @@ async def test_a_refresh_finds_nothing_where_a_renewal_has_left_its_mark(
     assert new
     assert await lab.state(new) == {"n": 1, "user": "ferris"}
     assert await lab.state(cookie) is None
+
+
+async def test_a_reload_forgets_no_renewal(lab: Lab) -> None:
+    async def work(session: Session) -> None:
+        session.renew()
+        session["forgotten"] = 1
+        assert await session.reload()
+
+    cookie = await lab.begin(n=1)
+    reply = await lab.request(work, cookie)
+    assert reply.cookie not in (None, cookie)
+    assert await lab.state(cookie) is None
+    assert await lab.state(reply.cookie or "") == {"n": 1}
