@@ -24,12 +24,7 @@ logger = logging.getLogger("aiohttp_sess")
 
 T = TypeVar("T")
 
-_SAVING = {
-    (StorageStep.SAVE,),
-    (StorageStep.UPDATE,),
-    (StorageStep.RENEW,),
-    (StorageStep.DELETE, StorageStep.SAVE),
-}
+_SAVING = (StorageStep.SAVE, StorageStep.UPDATE, StorageStep.RENEW)  # the last step, if any
 
 
 class Commit:
@@ -125,7 +120,8 @@ class Commit:
         :raises Exception: whatever a function given to `Session.update_value` raises.
         :raises StorageUnavailable: where the storage is.
         """
-        return self._carry_out(plan, self._snapshot() if plan.storage in _SAVING else None)
+        saves = plan.storage[-1] in _SAVING
+        return self._carry_out(plan, self._snapshot() if saves else None)
 
     async def _carry_out(self, plan: Plan, saved: Snapshot | None) -> None:
         self.ended = None

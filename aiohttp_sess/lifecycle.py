@@ -49,11 +49,8 @@ class Plan(NamedTuple):
 
 _NOTHING = Plan((), CookieStep.KEEP)
 _BEGIN = Plan((StorageStep.SAVE,), CookieStep.SET)
-_STORED = {
-    SessionStatus.UNCHANGED: _NOTHING,
-    SessionStatus.CHANGED: Plan((StorageStep.UPDATE,), CookieStep.SET),
-    SessionStatus.RENEWED: Plan((StorageStep.RENEW,), CookieStep.SET),
-}
+_UPDATE = Plan((StorageStep.UPDATE,), CookieStep.SET)
+_RENEW = Plan((StorageStep.RENEW,), CookieStep.SET)
 
 
 def plan(
@@ -75,7 +72,9 @@ def plan(
     if status is SessionStatus.UNCHANGED and refresh is not None:
         persistent = isinstance(refresh, PersistentSession)
         return Plan((StorageStep.UPDATE_TTL,), CookieStep.SET if persistent else CookieStep.KEEP)
-    return _STORED[status]
+    if status is SessionStatus.CHANGED:
+        return _UPDATE
+    return _RENEW if status is SessionStatus.RENEWED else _NOTHING
 
 
 def plan_after_headers(

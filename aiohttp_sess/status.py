@@ -16,9 +16,9 @@ class SessionStatus(enum.Enum):
     PURGED = "purged"
 
 
-_STRENGTH = {status: number for number, status in enumerate(SessionStatus)}
+_STRENGTH = list(SessionStatus)
 
 
 def stronger(one: SessionStatus, other: SessionStatus) -> SessionStatus:
     """The one that says more: a session that was renewed and changed is renewed."""
-    return max(one, other, key=_STRENGTH.__getitem__)
+    return one if one is other else max(one, other, key=_STRENGTH.index)

@@ -103,6 +103,13 @@ def test_few_modules_know_the_outside(name: str) -> None:
             assert place(name) in OUTSIDE[top], f"{name} imports {top}"
 
 
+def test_the_table_of_modules_names_all() -> None:
+    table = (ROOT / "docs" / "modules.rst").read_text()
+    named = {name for name in modules() if not name.startswith("testing.")}
+    unnamed = {"", "__main__", "storage"}  # public names, the command line
+    assert {name for name in named - unnamed if f"``{name}``" not in table} == set()
+
+
 @pytest.mark.parametrize("name", modules())
 def test_no_module_is_long(name: str) -> None:
     assert len(modules()[name].read_text().splitlines()) <= 250
