@@ -1,12 +1,15 @@
 """A server process whose requests wait until they are told to go on.
 
 ``python -m tests.races.serving redis://host:port`` (or ``memcached://…``) prints the port that it
-listens on, and serves until it is terminated.
+listens on, and serves until it is terminated. With ``dies`` as second argument it is killed in the
+middle of a renewal: when the new record is saved, and the old one is to be ended.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -15,7 +18,7 @@ from aiohttp import web
 from yarl import URL
 
 from aiohttp_sess import CookieConfig, Session, get_session, setup
-from aiohttp_sess.storage import KeyedStorage
+from aiohttp_sess.storage import KeyedStorage, SessionKey
 from aiohttp_sess.storage.memcached import MemcachedStorage
 from aiohttp_sess.storage.redis import RedisStorage
 
@@ -132,14 +135,26 @@ def make_app(storage: KeyedStorage) -> web.Application:
     return app
 
 
-async def main(url: str) -> web.Application:
+async def die(key: SessionKey, *, revision: object = None) -> bool:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return False
+
+
+async def main(url: str, *, dies: bool) -> web.Application:
     """The application; made in the loop, where it belongs."""
-    return make_app(storage_at(url))
+    storage = storage_at(url)
+    if dies:
+        storage.delete = die  # type: ignore[method-assign]
+    return make_app(storage)
 
 
 if __name__ == "__main__":
     with socket.create_server((HOST, 0), backlog=128) as listening:
         print(listening.getsockname()[1], flush=True)
         web.run_app(
-            main(sys.argv[1]), sock=listening, print=None, access_log=None, shutdown_timeout=1
+            main(sys.argv[1], dies="dies" in sys.argv),
+            sock=listening,
+            print=None,
+            access_log=None,
+            shutdown_timeout=1,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import signal
 import subprocess
 import sys
 import tempfile
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 from aiohttp import (
+    ClientError,
     ClientSession,
     ClientTimeout,
     ClientWebSocketResponse,
@@ -34,9 +36,12 @@ PATIENCE = 10  # seconds; only ever waited for when something is broken
 
 
 @contextmanager
-def process(url: str) -> Iterator[str]:
-    """A server process on the storage at ``url``; answers its own URL."""
-    command = [sys.executable, "-W", "error", "-m", f"{__package__}.serving", url]
+def process(url: str, *options: str, ends: int = 0) -> Iterator[str]:
+    """A server process on the storage at ``url``; answers its own URL.
+
+    :param ends: with what it ends.
+    """
+    command = [sys.executable, "-W", "error", "-m", f"{__package__}.serving", url, *options]
     with (
         tempfile.TemporaryFile("w+") as errors,
         subprocess.Popen(
@@ -51,8 +56,9 @@ def process(url: str) -> Iterator[str]:
                 errors.seek(0)
                 pytest.fail(f"the server did not start: {errors.read()}")
             yield f"http://{HOST}:{port}"
-            running.terminate()
-            assert running.wait(PATIENCE) == 0
+            if not ends:
+                running.terminate()
+            assert running.wait(PATIENCE) == ends
         finally:
             running.kill()
 
@@ -207,6 +213,16 @@ async def test_of_a_login_and_a_write_in_two_processes_nothing_is_lost(
     assert await visitor.state(there) == {}, "the old key is dead"
     visitor.cookie = reply.cookie
     assert await visitor.state(there) == {"start": "start", "n": 1, "user": "ferris"}
+
+
+async def test_a_process_that_dies_in_a_renewal_leaves_the_old_session_as_it_was(
+    visitor: Visitor, processes: tuple[str, str], url: str
+) -> None:
+    with process(url, "dies", ends=-signal.SIGKILL) as dying:
+        with pytest.raises(ClientError):
+            await visitor.post(dying, "do/log_in", name="ferris")
+        for server in processes:
+            assert await visitor.state(server) == {"start": "start"}
 
 
 @pytest.mark.parametrize("deed", ["log_in", "log_out"])
