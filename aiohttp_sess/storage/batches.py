@@ -145,7 +145,6 @@ class Batches(ABC, Generic[C]):
 
     def _hand_out(self, batch: Sequence[_Waiting[C]], task: asyncio.Task[Sequence[Any]]) -> None:
         self._under_way.discard(task)
-        self._returned()
         # Who waits was not cancelled, only what it waits for.
         error = ConnectionAbortedError("closed") if task.cancelled() else task.exception()
         replies = task.result() if error is None else [error] * len(batch)
@@ -157,6 +156,8 @@ class Batches(ABC, Generic[C]):
             else:
                 one.reply.set_result(reply)
         self._forget_answered()
+        # After those who got a reply, so that what they ask for next leaves with the others.
+        self._returned()
 
     # -- the timer --------------------------------------------------------------------------------
 
