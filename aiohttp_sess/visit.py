@@ -47,7 +47,8 @@ class Visit:
     _bound = False  # whether a websocket is tied to it
     _finished = False  # whether the handler is done
     _refresh_failed = False  # whether the session nobody asked for could not be loaded
-    _loading: asyncio.Event | None = None  # set when a load that is under way is done
+    _loading = False  # whether a load is under way
+    _loaded: asyncio.Event | None = None  # set when it is done, if others wait for it
     _late: LateChanges | None = None
     _session: weakref.ref[Session] | None = None
     _saving: Saving | None = None  # since the session was loaded
@@ -79,18 +80,18 @@ class Visit:
         if self._late is not None:
             self._late.saved()
         impossible = await self._save()
-        if self._loaded.gone:
+        if self._work.gone:
             raise SessionGone("the session was ended meanwhile; its changes are dropped")
         if impossible:
             raise SessionError(f"the session cannot be saved: {impossible}")
 
     async def reload(self) -> bool:
         """See `Session.reload`."""
-        return await self._loaded.reload()
+        return await self._work.reload()
 
     async def bind(self, socket: Socket, check_every: float) -> Binding:
         """See `Session.bind`."""
-        commit = self._loaded.commit
+        commit = self._work.commit
         if self._finished:
             raise RuntimeError(
                 "the request is over: bind a websocket in the handler that serves it"
@@ -99,9 +100,9 @@ class Visit:
             raise RuntimeError("bind a websocket that is prepared: await socket.prepare(request)")
         if commit.stored is not None:
             self._bound, sockets = True, self._handle.sockets
-            binding = sockets.bind(self, socket, commit.public_id, self._loaded.alive, check_every)
+            binding = sockets.bind(self, socket, commit.public_id, self._work.alive, check_every)
             # It may have ended since it was loaded, and from here on nothing of it is missed.
-            if binding.ended or await self._loaded.alive(False):
+            if binding.ended or await self._work.alive(False):
                 return binding
             sockets.end(commit.public_id)
         raise SessionGone("there is no session to bind to: none was saved, or it was ended")
@@ -181,29 +182,32 @@ class Visit:
             self._handle.sockets.release(self)
 
     def _name(self) -> str:
-        return self._loaded.commit.public_id
+        return self._work.commit.public_id
 
     # -- loading and committing -----------------------------------------------------------------
 
     @property
-    def _loaded(self) -> Saving:
+    def _work(self) -> Saving:
         assert self._saving is not None  # who has a session has loaded it
         return self._saving
 
     async def _load(self) -> Saving:
         """Take what the request brings, once; else begin a fresh session."""
         while self._saving is None:
-            if self._loading is not None:  # for another task
-                await self._loading.wait()
+            if self._loading:  # for another task
+                self._loaded = self._loaded or asyncio.Event()
+                await self._loaded.wait()
                 continue
-            loading = self._loading = asyncio.Event()
+            self._loading = True
             try:
                 keys = self._handle.transport.read(self._headers)
                 self._saving = Saving(self._handle, await open_session(self._handle, keys))
-                self._watch()
             finally:
-                self._loading = None
-                loading.set()
+                self._loading = False
+                if self._loaded is not None:
+                    self._loaded.set()
+                    self._loaded = None
+            self._watch()
         return self._saving
 
     async def _save(self) -> str | None:
