@@ -81,8 +81,16 @@ class Changes(Edits):
 
     @property
     def due(self) -> SessionStatus:
-        """What is to be saved now."""
+        """What is to be saved now.
+
+        :raises SessionValueError: where something that is not JSON was put into a value.
+        """
         self.notice()
+        return self._asked
+
+    @property
+    def _asked(self) -> SessionStatus:
+        """What is to be saved of what was noticed."""
         if not self._touched:
             return SessionStatus.UNCHANGED
         if self.purging:
@@ -120,7 +128,7 @@ class Changes(Edits):
     def renew(self) -> None:
         """Ask for a new session key."""
         if not self.renewing:
-            self._id_before = self.id
+            self._id_before = self._record.id
         self.renewing = True
         self._renewals += 1
         self._record = dataclasses.replace(self._record, id=new_id())
@@ -163,12 +171,13 @@ class Changes(Edits):
         What was done while it was being saved is still to be saved; values that were handed out
         stay watched.
         """
-        self._outcome = self.status
+        self._outcome = stronger(self._asked, self._outcome)
         self.stored = True
         if self._purges != saved.purges:
             return  # purged since: nothing of what was saved concerns the fresh session
         self.purging = False
         self.renewing = self.renewing and self._renewals != saved.renewals
+        self._id_before = record.id
         self._record = dataclasses.replace(record, id=self._record.id) if self.renewing else record
         self._forced = self._forced and self._forces != saved.forces
         self._operations.forget(saved.operations)

@@ -15,6 +15,7 @@ from .find import find_record
 from .lifecycle import Plan, StorageStep, plan
 from .operations import Snapshot
 from .race import until_it_wins
+from .record import SessionRecord
 from .storage.interface import AbstractStorage, SessionKey, StoredRecord
 from .terms import Terms
 
@@ -56,10 +57,11 @@ class Commit:
         self.rekeyed = False
         """Whether a refresh gave the record a key that the client does not have yet."""
         self.others: Sequence[SessionKey] = ()
-        """Further keys that the request brought; they end with the session."""
+        """Further keys that the request brought; a purge ends those sessions too."""
         self._doubts: Doubts | None = None
         self.ended: str | None = None
         """The public id of the session that the last `carry_out` has ended, if it did."""
+        self.ended_it = False  # whether a purge found something to end
 
     @property
     def public_id(self) -> str:
@@ -103,11 +105,11 @@ class Commit:
             )
         )
 
-    def start_over(self, latest: StoredRecord) -> None:
-        """Take the record as it is; what was not saved is forgotten."""
+    def start_over(self, record: SessionRecord, stored: StoredRecord | None) -> None:
+        """Take the record as it is ``stored``, or not; what was not saved is forgotten."""
         self._doubts = None
-        self.stored = latest
-        self.changes.reset(latest.record)
+        self.stored = stored
+        self.changes.reset(record, stored=stored is not None)
 
     def carry_out(self, plan: Plan) -> Coroutine[Any, Any, None]:
         """Do the storage's steps of ``plan``; `stored` is the record as it is afterwards.
@@ -124,7 +126,7 @@ class Commit:
         return self._carry_out(plan, self._snapshot() if saves else None)
 
     async def _carry_out(self, plan: Plan, saved: Snapshot | None) -> None:
-        self.ended = None
+        self.ended, self.ended_it = None, False
         for step in plan.storage:
             if step is StorageStep.UPDATE_TTL:
                 await self._update_ttl()
@@ -146,14 +148,14 @@ class Commit:
         return self.stored
 
     async def _delete(self) -> None:
-        key, record, _ = self._loaded
-        # Where there is none, it was ended already: to be logged out is what was asked for.
-        if await self._storage.delete(key):
-            self.ended = record.id
-        self.stored = None
-        # Else the next request would be in the session of one of those, and not logged out.
+        # First, so that all is still to be done where one fails. Who is left logs nobody out.
         for other in self.others:
             await self._storage.delete(other)
+        key, record, _ = self._loaded
+        # Where there is none, it was ended already: to be logged out is what was asked for.
+        self.ended_it = await self._storage.delete(key)
+        self.ended = record.id
+        self.stored = None
 
     async def _save(self, saved: Snapshot) -> StoredRecord:
         return await self._storage.save(saved.record, self.terms.ttl_of(saved.record))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from .config import CookieConfig, Lifecycle
-from .lifecycle import refreshes_always
 from .sockets import Sockets
 from .storage.interface import AbstractStorage
 from .terms import Terms
@@ -35,7 +34,7 @@ class SessionHandle:
         self.cookie = cookie
         self.lifecycle = lifecycle
         self.terms = Terms(lifecycle, storage.clock)
-        self.refreshes_always = refreshes_always(lifecycle)
+        self.refreshes_always = self.terms.refreshes_always(None)
         """Whether there is something to do at every request, asked or not."""
         self.conflict_timeout = 5.0
         """Seconds for which a write does its operations again when other requests of the same

@@ -18,6 +18,8 @@ logger = logging.getLogger("aiohttp_sess")
 class LateChanges:
     """Says that nothing saves them any more, unless `Session.save` is called right after.
 
+    A list or dict that is changed in place tells nobody: that is lost without a word.
+
     :param changes: those whose last commit is behind us; what is changed from here on is late.
     """
 

@@ -11,7 +11,6 @@ from .config import BrowserSession
 from .errors import SessionConflict
 from .find import find_record, fresh_record
 from .handle import SessionHandle
-from .lifecycle import deadline, refreshes_always, ttl_left
 from .record import SessionRecord
 from .storage.interface import SessionKey, StoredRecord
 
@@ -29,7 +28,7 @@ async def open_session(handle: SessionHandle, keys: Sequence[SessionKey]) -> Com
     storage, lifecycle = handle.storage, handle.lifecycle
     # A cookie with a Max-Age must not promise more than the storage keeps, so the TTL of a
     # persistent session starts anew at the end of the request, not here.
-    here = isinstance(lifecycle, BrowserSession) and refreshes_always(lifecycle)
+    here = isinstance(lifecycle, BrowserSession) and handle.refreshes_always
     for number, key in enumerate(keys, 1):
         ttl = lifecycle.ttl if here else None
         stored = await find_record(storage, key, handle.cookie.name, ttl=ttl)
@@ -64,8 +63,8 @@ async def _within_its_lifetime(
     """
     storage, own = handle.storage, stored.record.lifetime
     lifecycle = handle.terms.lifecycle(own)
-    end, now = deadline(lifecycle, stored.record.created), storage.clock()
-    if end is not None and end <= now:
+    end = handle.terms.deadline(own, stored.record.created)
+    if end is not None and end <= storage.clock():
         # The lifecycle may have become shorter since the record was written.
         with suppress(SessionConflict):  # or longer just now
             await storage.delete(stored.key, revision=stored.revision)
@@ -74,7 +73,7 @@ async def _within_its_lifetime(
         return stored, refreshed
     # Its own TTL may be longer than the one it was just given, which is all that was known. (An own
     # policy of ON_STATE_CHANGES cannot be kept here: what was left is known to nobody.)
-    key = await storage.update_ttl(stored.key, ttl_left(lifecycle, end, now))
+    key = await storage.update_ttl(stored.key, handle.terms.ttl_of(stored.record))
     if key is None:
         return None, False
     return stored._replace(key=key), isinstance(lifecycle, BrowserSession)

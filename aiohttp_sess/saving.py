@@ -25,13 +25,13 @@ class Saving:
     :param commit: the session, as it was loaded.
     """
 
-    __slots__ = ("_handle", "_name", "_told", "_turns", "commit", "gone", "line")
+    __slots__ = ("_ended_id", "_handle", "_told", "_turns", "commit", "gone", "line")
 
     def __init__(self, handle: SessionHandle, commit: Commit) -> None:
         self._handle = handle
         self._turns: Turns | None = None  # there are some from when there is something to do
         self._told = False  # whether the log knows of changes that were dropped
-        self._name: str | None = None  # the public id of the session that others ended
+        self._ended_id: str | None = None  # the public id of the session that others ended
         self.commit = commit
         self.gone = False
         """Whether another request ended the session."""
@@ -62,7 +62,7 @@ class Saving:
                 self._drop()
                 return False
             renewing = commit.changes.renewing
-            commit.start_over(latest)
+            commit.start_over(latest.record, latest)
             if renewing:  # a login that another task of this request is at: never forgotten
                 commit.changes.renew()
             return True
@@ -109,6 +109,7 @@ class Saving:
             await (self._turn().run(work) if server_side else work)
         if commit.rekeyed and self.line is None and commit.stored is not None:
             self.line = self._handle.transport.line(commit.stored.key, commit.max_age)
+            commit.rekeyed = False
         return impossible
 
     async def _carry_out(self, todo: Plan, work: Coroutine[Any, Any, None]) -> None:
@@ -128,7 +129,7 @@ class Saving:
                 self._handle.sockets.end(commit.ended)
         self.gone = False
         commit.refreshed = True
-        if todo.cookie is CookieStep.ERASE and commit.ended is not None:
+        if todo.cookie is CookieStep.ERASE and commit.ended_it:
             # If another request ended it, an erasure might take the next session's cookie.
             self.line = transport.erasure
         elif todo.cookie is CookieStep.SET and commit.stored is not None:
@@ -140,18 +141,21 @@ class Saving:
 
     def _drop(self) -> None:
         """Another request ended the session: this one says nothing of it any more."""
-        self.gone = True
+        commit = self.commit
         self.line = None
-        if self.commit.stored is not None:
-            self._name = self.commit.public_id
-        self.commit.stored = None
-        record = fresh_record(self._handle.storage, self._handle.cookie.name)
-        self.commit.changes.reset(record, stored=False)
+        if commit.stored is not None:
+            self._ended_id = commit.public_id
+        if commit.changes.purging:  # since the commit began: what there is now is a fresh session
+            commit.stored = None
+            commit.changes.ended()
+        else:
+            self.gone = True
+            commit.start_over(fresh_record(self._handle.storage, self._handle.cookie.name), None)
 
     def _tell_dropped(self) -> None:
         if not self._told and self.commit.changes.unsaved:
             self._told = True
             logger.info(
                 "session %s was ended while a request still was at it: its changes are dropped",
-                self._name or self.commit.public_id,
+                self._ended_id or self.commit.public_id,
             )

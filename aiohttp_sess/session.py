@@ -158,11 +158,11 @@ class Session(TypedMapping):
 
         If another request has saved in between, read lists and dicts again afterwards: the ones
         that were handed out before may be no longer part of the session. It goes on when the one
-        who waits for it is cancelled, and takes no longer than the storage's own timeout: a handler
-        that has less patience with a renewal may answer before there is a cookie.
+        who waits for it is cancelled: a handler that has less patience with a renewal than the
+        storage's timeouts may answer before there is a cookie.
 
-        :raises SessionGone: where there was something to save, and the session was ended meanwhile.
-            The changes are dropped: it is empty.
+        :raises SessionGone: where the session was ended meanwhile, which is found out where there
+            is something to save. The changes are dropped: it is empty.
         :raises SessionConflict: where others kept writing it (``conflict_timeout`` of the handle).
         :raises CookieTooLarge: where the cookie is; nothing is saved.
         :raises SessionError: where the client can no longer be told of it, as the headers are gone.
@@ -183,9 +183,9 @@ class Session(TypedMapping):
     async def bind(self, socket: Socket, *, check_every: float = 10.0) -> Binding:
         """Close a prepared websocket with code 1008 when the session is purged, renewed or expires.
 
-        At once where it ends in this process, within ``check_every`` seconds where it ends in
-        another. Until the request is over. A session that is kept in the cookie ends for it when
-        its TTL is over, whatever is done meanwhile.
+        At once where it is ended in this process, within ``check_every`` seconds where that is
+        done in another, or it expires. Until the request is over. A session that is kept in the
+        cookie ends for it when its TTL is over, whatever is done meanwhile.
 
         :raises SessionGone: where there is no session to bind to, or it was ended since it was
             loaded.

@@ -1,7 +1,8 @@
 """WebSockets that are tied to a session: closed with code 1008 when it ends (ASVS 4.4.3).
 
-A session that ends in this process closes its sockets at once. One that ends elsewhere, or expires,
-is noticed when the socket's watcher looks at the storage: once in every ``check_every`` seconds.
+A session that is ended in this process closes its sockets at once. One that ends elsewhere, or
+expires, is noticed when the socket's watcher looks at the storage: once in every ``check_every``
+seconds.
 """
 
 from __future__ import annotations
@@ -104,9 +105,14 @@ class Sockets:
         self._by_session.setdefault(session_id, []).append(bound)
         return binding
 
-    def release(self, request: object) -> None:
-        """A request is over: let go of its sockets."""
-        for bound in self._by_request.pop(request, ()):
+    def release(self, request: object, only: Binding | None = None) -> None:
+        """A request is over: let go of its sockets, or before that of one."""
+        bounds = self._by_request.pop(request, [])
+        if only is not None and (rest := [each for each in bounds if each.binding is not only]):
+            self._by_request[request] = rest
+        for bound in bounds:
+            if only not in (None, bound.binding):
+                continue
             bound.watcher.cancel()
             others = self._by_session[bound.session_id]
             others.remove(bound)

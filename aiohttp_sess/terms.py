@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
-from .config import Lifecycle, PersistentSession
+from .config import Lifecycle
 from .lifecycle import deadline, max_age, refreshes_always, ttl_left
 from .lifetime import lifecycle_of
 from .record import Lifetime, SessionRecord
@@ -40,8 +40,7 @@ class Terms:
     def ttl(self, own: Lifetime | None, created: float) -> timedelta:
         """The idle TTL that a session gets now, cut off at its deadline."""
         lifecycle = self.lifecycle(own)
-        end = deadline(lifecycle, created)
-        return lifecycle.ttl if end is None else ttl_left(lifecycle, end, self._clock())
+        return ttl_left(lifecycle, deadline(lifecycle, created), self._clock())
 
     def ttl_of(self, record: SessionRecord) -> timedelta:
         """The idle TTL of a record."""
@@ -49,7 +48,4 @@ class Terms:
 
     def max_age(self, own: Lifetime | None, created: float) -> int | None:
         """The Max-Age of a session's cookie, in seconds; None: it ends with the browser."""
-        lifecycle = self.lifecycle(own)
-        if not isinstance(lifecycle, PersistentSession):
-            return None
-        return max_age(lifecycle, self.ttl(own, created))
+        return max_age(self.lifecycle(own), self.ttl(own, created))

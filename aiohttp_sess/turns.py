@@ -42,7 +42,7 @@ class Commits:
 
 
 class Turns:
-    """The loads and commits of one request, one after the other.
+    """The commits and reloads of one request, one after the other.
 
     :param commits: those of the application.
     """

@@ -80,10 +80,10 @@ class Visit:
         if self._late is not None:
             self._late.saved()
         impossible = await self._save()
-        if self._work.gone:
-            raise SessionGone("the session was ended meanwhile; its changes are dropped")
         if impossible:
             raise SessionError(f"the session cannot be saved: {impossible}")
+        if self._work.gone:
+            raise SessionGone("the session was ended meanwhile; its changes are dropped")
 
     async def reload(self) -> bool:
         """See `Session.reload`."""
@@ -99,12 +99,16 @@ class Visit:
         if not getattr(socket, "prepared", True):
             raise RuntimeError("bind a websocket that is prepared: await socket.prepare(request)")
         if commit.stored is not None:
-            self._bound, sockets = True, self._handle.sockets
-            binding = sockets.bind(self, socket, commit.public_id, self._work.alive, check_every)
+            self._bound, sockets, session_id = True, self._handle.sockets, commit.public_id
+            binding = sockets.bind(self, socket, session_id, self._work.alive, check_every)
             # It may have ended since it was loaded, and from here on nothing of it is missed.
-            if binding.ended or await self._work.alive(False):
-                return binding
-            sockets.end(commit.public_id)
+            try:
+                if binding.ended or await self._work.alive(False):
+                    return binding
+            except BaseException:
+                sockets.release(self, binding)
+                raise
+            sockets.end(session_id)
         raise SessionGone("there is no session to bind to: none was saved, or it was ended")
 
     def over(self) -> bool:

@@ -47,13 +47,12 @@ class Batches(ABC, Generic[C]):
     def __init__(self, *, timeout: float, exchanges: int) -> None:
         self._timeout = timeout
         self._slots = exchanges
-        self._free = self._slots
         self._under_way: set[asyncio.Task[Sequence[Any]]] = set()
         self._waiting: deque[_Waiting[C]] = deque()
         self._leaving: asyncio.Handle | None = None  # when those who wait leave
-        self._began = 0.0  # when the last exchange began
+        self._running: list[float] = []  # when the exchanges under way began, the first first
         # Those that wait and those that are under way, the first first, and one timer for all.
-        self._unanswered: deque[_Waiting[C]] = deque()
+        self._unanswered: dict[_Waiting[C], None] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     @abstractmethod
@@ -73,51 +72,53 @@ class Batches(ABC, Generic[C]):
         :raises TimeoutError: where it took too long.
         :raises Exception: whatever the exchange raises.
         """
-        if self._free == self._slots and not self._waiting:
-            self._begin()
+        if not self._running and not self._waiting:
+            began = self._begin()
             try:
                 async with asyncio.timeout(self._timeout):
                     return await self.exchange_one(command)
             finally:
-                self._returned()
+                self._returned(began)
         deadline = asyncio.get_running_loop().time() + self._timeout
         one = _Waiting(command, deadline)
         self._waiting.append(one)
-        self._unanswered.append(one)
+        self._unanswered[one] = None
         if self._timer is None:
             self._set_timer()
-        if self._leaving is None and self._free:
+        if self._leaving is None and len(self._running) < self._slots:
             self._leave_in_time()
         return await one.reply
 
     async def close(self) -> None:
-        """Give up what waits and what is under way."""
+        """Give up what waits and what is under way, but for a command that left alone."""
         for one in self._waiting:
             if not one.reply.done():
                 one.reply.set_exception(ConnectionAbortedError("closed"))
         self._waiting.clear()
-        if self._leaving is not None:
-            self._leaving.cancel()
-        if self._timer is not None:
-            self._timer.cancel()
+        self._unanswered.clear()
+        for handle in (self._leaving, self._timer):
+            if handle is not None:
+                handle.cancel()
+        self._leaving = self._timer = None
         for task in self._under_way:
             task.cancel()
         await asyncio.gather(*self._under_way, return_exceptions=True)
 
-    def _begin(self) -> None:
-        self._free -= 1
-        self._began = asyncio.get_running_loop().time()
+    def _begin(self) -> float:
+        self._running.append(asyncio.get_running_loop().time())
+        return self._running[-1]
 
     def _leave_in_time(self) -> None:
-        """Let those who wait leave: at the end of this turn, or when an exchange has had its time.
+        """Let those who wait leave: at the end of this turn, or when the newest exchange that is
+        under way has had its time.
 
         Should that come back earlier, it lets them leave itself.
         """
         loop = asyncio.get_running_loop()
-        if self._free == self._slots:
-            self._leaving = loop.call_soon(self._leave)
+        if self._running:
+            self._leaving = loop.call_at(self._running[-1] + _PATIENCE, self._leave)
         else:
-            self._leaving = loop.call_at(self._began + _PATIENCE, self._leave)
+            self._leaving = loop.call_soon(self._leave)
 
     def _leave(self) -> None:
         self._leaving = None
@@ -125,15 +126,15 @@ class Batches(ABC, Generic[C]):
         batch = [self._waiting.popleft() for _ in range(longest)]
         batch = [one for one in batch if not one.reply.done()]
         if batch:
-            self._begin()
+            began = self._begin()
             task = asyncio.create_task(self._exchange(batch))
             self._under_way.add(task)
-            task.add_done_callback(partial(self._hand_out, batch))
-        if self._waiting and self._free:
+            task.add_done_callback(partial(self._hand_out, batch, began))
+        if self._waiting and len(self._running) < self._slots:
             self._leave_in_time()
 
-    def _returned(self) -> None:
-        self._free += 1
+    def _returned(self, began: float) -> None:
+        self._running.remove(began)
         if self._waiting:
             if self._leaving is not None:
                 self._leaving.cancel()
@@ -143,40 +144,40 @@ class Batches(ABC, Generic[C]):
         async with asyncio.timeout(self._timeout):
             return await self.exchange([one.command for one in batch])
 
-    def _hand_out(self, batch: Sequence[_Waiting[C]], task: asyncio.Task[Sequence[Any]]) -> None:
+    def _hand_out(
+        self, batch: Sequence[_Waiting[C]], began: float, task: asyncio.Task[Sequence[Any]]
+    ) -> None:
         self._under_way.discard(task)
         # Who waits was not cancelled, only what it waits for.
         error = ConnectionAbortedError("closed") if task.cancelled() else task.exception()
         replies = task.result() if error is None else [error] * len(batch)
+        if len(replies) != len(batch):
+            replies = [RuntimeError("another number of replies than of commands")] * len(batch)
         for one, reply in zip(batch, replies, strict=True):
+            self._unanswered.pop(one, None)
             if one.reply.done():
                 continue  # nobody waits for it any more
             if isinstance(reply, BaseException):
                 one.reply.set_exception(reply)
             else:
                 one.reply.set_result(reply)
-        self._forget_answered()
         # After those who got a reply, so that what they ask for next leaves with the others.
-        self._returned()
+        self._returned(began)
 
     # -- the timer --------------------------------------------------------------------------------
 
     def _set_timer(self) -> None:
-        deadline = self._unanswered[0].deadline
-        self._timer = asyncio.get_running_loop().call_at(deadline, self._time_out)
+        first = next(iter(self._unanswered))
+        self._timer = asyncio.get_running_loop().call_at(first.deadline, self._time_out)
 
     def _time_out(self) -> None:
         self._timer = None
         now = asyncio.get_running_loop().time()
-        for one in self._unanswered:
-            if one.deadline > now:
+        for one in list(self._unanswered):
+            if one.deadline > now and not one.reply.done():
                 break
+            del self._unanswered[one]
             if not one.reply.done():
                 one.reply.set_exception(TimeoutError())
-        self._forget_answered()
         if self._unanswered:
             self._set_timer()
-
-    def _forget_answered(self) -> None:
-        while self._unanswered and self._unanswered[0].reply.done():
-            self._unanswered.popleft()

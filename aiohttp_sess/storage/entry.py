@@ -15,8 +15,8 @@ The stamp is what makes a compare-and-set: a write names the stamp that it read.
 chose it, a write that was sent again after a lost reply recognises itself, also where up to four
 others came in between.
 
-A session that one request renews is ended by an entry in its place that is ``ended:`` and 16 random
-characters, which is removed right after.
+A session that is to end only if it is still one version of it (as a renewal ends the old one) gets
+an entry in its place that is ``ended:`` and 16 random characters, which is removed right after.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def encode_entry(
 
 
 def live(entry: Entry | None) -> Entry | None:
-    """An entry, unless it is an end that is about to be removed."""
+    """An entry, unless it is an end that is about to be removed, or empty."""
     if entry is None or not entry.value or entry.value.startswith(ENDED):
         return None
     return entry

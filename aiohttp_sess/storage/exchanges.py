@@ -89,8 +89,8 @@ async def _exchange(
     """
     reader, writer = connection
     try:
+        # Not drained: where the replies are large, too, the server reads on only while we read.
         writer.write(b"".join([request.sent for request in requests]))
-        await writer.drain()
         return [await _replies(reader, request) for request in requests]
     except BaseException as error:
         # `acquire` does this for an Exception, not for a cancellation: the pool then closes it.

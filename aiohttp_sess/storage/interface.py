@@ -128,7 +128,8 @@ class AbstractStorage(ABC):
 
     @abstractmethod
     async def delete(self, key: SessionKey, *, revision: object = None) -> bool:
-        """End the session under ``key``; False where there was none.
+        """End the session under ``key``; False where there was none. A storage that keeps nothing
+        answers True.
 
         :param revision: end it only if it is still this one.
         :raises SessionConflict: where it was replaced meanwhile.
