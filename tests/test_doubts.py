@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 
 import pytest
@@ -65,3 +66,57 @@ async def test_writes_in_doubt_one_after_the_other_are_done_once_each() -> None:
 
         assert (await lab.request(work, cookie)).status == 200
         assert await lab.state(cookie) == {"n": 4}
+
+
+class LosesSome(MemoryStorage):
+    """Cannot end a session as often as it is told to fail."""
+
+    fail = 0
+
+    async def remove(self, name: str) -> bool:
+        if self.fail:
+            self.fail -= 1
+            raise StorageUnavailable("not now")
+        return await super().remove(name)
+
+
+async def test_a_purge_that_failed_in_the_middle_is_done_again_whole() -> None:
+    inner = LosesSome()
+    async with Lab(GatedStorage(inner)).running() as lab:
+        one, other = await lab.begin(n=1), await lab.begin(n=2)
+
+        async def work(session: Session) -> None:
+            inner.fail = 1
+            session.purge()
+            with suppress(StorageUnavailable):
+                await session.save()
+            await session.save()
+
+        reply = await lab.request(work, f"{one}; id={other}")
+        assert (reply.status, reply.cookie) == (200, "")
+        assert [await lab.state(one), await lab.state(other)] == [None, None]
+
+
+async def test_what_begins_after_a_logout_outlasts_the_logout_of_another() -> None:
+    """It was begun while a save of the session was under way that found it ended."""
+    async with Lab(GatedStorage(MemoryStorage())).running() as lab:
+        cookie = await lab.begin(n=1)
+
+        async def log_out(session: Session) -> None:
+            session.purge()
+
+        async def work(session: Session) -> None:
+            session["late"] = 1
+            gate = lab.storage.gate("update")
+            saving = asyncio.ensure_future(session.save())
+            await gate.reached.wait()
+            session.purge()
+            session["fresh"] = 1
+            await lab.request(log_out, cookie)
+            gate.opened.set()
+            await saving
+
+        reply = await lab.request(work, cookie)
+        assert reply.status == 200
+        assert reply.cookie not in (None, "", cookie)
+        assert await lab.state(reply.cookie or "") == {"fresh": 1}

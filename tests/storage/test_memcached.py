@@ -589,3 +589,17 @@ def test_wrong_arguments(options: dict[str, Any], error: type[Exception], says: 
 def test_a_client_that_is_none(client: Any) -> None:
     with pytest.raises(TypeError, match=r"client must be an aiomcache\.Client, not "):
         MemcachedStorage(client)
+
+
+async def test_large_reads_and_writes_at_once_do_not_wait_for_each_other(
+    memcached_server: MemcachedServer,
+) -> None:
+    """Neither side may stop reading while it waits for the other to read."""
+    async with connected(memcached_server.port, pool_size=1, timeout=10.0) as storage:
+        large = record(text="x" * 120_000)
+        saved = [await storage.save(large, HOUR) for _ in range(40)]
+        reads = [storage.load(each.key) for each in saved]
+        writes = [storage.save(large, HOUR) for _ in range(40)]
+        first = asyncio.ensure_future(storage.read("nothing", None))
+        replies = await asyncio.gather(*reads, *writes, first)
+        assert None not in replies[:-1]

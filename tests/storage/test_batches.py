@@ -1,0 +1,98 @@
+"""Commands that leave together, whatever the server is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from aiohttp_sess.storage.batches import Batches
+
+
+class Echo(Batches[int]):
+    """Echoes numbers; negative ones, and what leaves with them, once it is let go."""
+
+    def __init__(self, *, timeout: float = 30.0) -> None:
+        super().__init__(timeout=timeout, exchanges=4)
+        self.batches: list[list[int]] = []
+        self.speaks = asyncio.Event()
+
+    async def exchange_one(self, command: int) -> int:
+        (reply,) = await self.exchange([command])
+        return reply
+
+    async def exchange(self, commands: Sequence[int]) -> list[int]:
+        self.batches.append(list(commands))
+        await (self.speaks.wait() if min(commands) < 0 else asyncio.sleep(0))
+        return list(commands)
+
+
+async def test_what_comes_during_an_exchange_leaves_together_after_it() -> None:
+    echo = Echo()
+    assert await asyncio.gather(*(echo.ask(n) for n in range(5))) == [0, 1, 2, 3, 4]
+    assert echo.batches == [[0], [1, 2, 3, 4]]
+
+
+async def test_an_exchange_that_hangs_holds_nobody_up_and_keeps_nothing() -> None:
+    echo = Echo()
+    hung = asyncio.ensure_future(echo.ask(-1))
+    await asyncio.sleep(0)
+    for _ in range(50):
+        assert await asyncio.gather(*(echo.ask(n) for n in range(3))) == [0, 1, 2]
+    assert len(echo._unanswered) == 0
+    assert not hung.done()
+    echo.speaks.set()
+    assert await hung == -1
+
+
+async def test_those_behind_one_that_hangs_in_a_batch_are_forgotten_when_they_are_answered() -> (
+    None
+):
+    echo = Echo()
+    first = asyncio.ensure_future(echo.ask(-1))
+    await asyncio.sleep(0)
+    second = asyncio.ensure_future(echo.ask(-2))  # leaves alone, after its patience, and hangs too
+    while len(echo.batches) < 2:
+        await asyncio.sleep(0)
+    await asyncio.gather(*(echo.ask(n) for n in range(20)))
+    assert len(echo._unanswered) == 1
+    echo.speaks.set()
+    assert (await first, await second) == (-1, -2)
+
+
+async def test_who_waits_too_long_is_told_in_time() -> None:
+    echo = Echo(timeout=0.05)
+    asked = [asyncio.ensure_future(echo.ask(-n)) for n in range(1, 20)]
+    await asyncio.wait(asked)
+    assert all(isinstance(each.exception(), TimeoutError) for each in asked)
+    assert await echo.ask(1) == 1
+    await echo.close()
+    assert echo._running == []
+
+
+async def test_it_can_be_used_again_after_it_was_closed() -> None:
+    echo = Echo(timeout=0.05)
+    hung = asyncio.ensure_future(echo.ask(-1))
+    await asyncio.sleep(0)
+    waiting = asyncio.ensure_future(echo.ask(-2))
+    await asyncio.sleep(0)
+    await echo.close()
+    with pytest.raises(ConnectionAbortedError):
+        await waiting
+    again = [asyncio.ensure_future(echo.ask(-n)) for n in (3, 4)]
+    await asyncio.wait([hung, *again])
+    assert all(isinstance(each.exception(), TimeoutError) for each in (hung, *again))
+
+
+async def test_a_wrong_number_of_replies_is_an_error_for_all() -> None:
+    class Forgetful(Echo):
+        async def exchange(self, commands: Sequence[int]) -> list[int]:
+            replies = await super().exchange(commands)
+            return replies[:1]
+
+    echo = Forgetful()
+    replies = await asyncio.gather(*(echo.ask(n) for n in range(3)), return_exceptions=True)
+    assert replies[0] == 0
+    assert [type(reply) for reply in replies[1:]] == [RuntimeError] * 2
+    assert echo._running == []
