@@ -129,9 +129,9 @@ class Saving:
                 self._handle.sockets.end(commit.ended)
         self.gone = False
         commit.refreshed = True
-        if todo.cookie is CookieStep.ERASE and commit.ended_it:
+        if todo.cookie is CookieStep.ERASE:
             # If another request ended it, an erasure might take the next session's cookie.
-            self.line = transport.erasure
+            self.line = transport.erasure if commit.ended_it else None
         elif todo.cookie is CookieStep.SET and commit.stored is not None:
             try:
                 self.line = transport.line(commit.stored.key, commit.max_age)

@@ -233,3 +233,15 @@ async def test_a_record_left_over_by_a_crash_in_a_renewal_belongs_to_nobody(
         assert (await renewal).cookie is None
         assert await lab.state(cookie) == {"n": 1}
         assert "left over" in caplog.text
+
+
+async def test_a_purge_that_comes_too_late_takes_back_the_key_of_an_earlier_save(lab: Lab) -> None:
+    cookie = await lab.begin(n=1)
+
+    async def work(session: Session) -> None:
+        session["n"] = 2
+        await session.save()
+        await lab.request(purge, cookie)
+        session.purge()
+
+    assert (await lab.request(work, cookie)).cookies == []
