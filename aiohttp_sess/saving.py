@@ -7,7 +7,13 @@ from collections.abc import Coroutine
 from typing import Any
 
 from .commit import Commit
-from .errors import DeserializationError, SessionConflict, SessionError, SessionGone
+from .errors import (
+    DeserializationError,
+    SessionConflict,
+    SessionError,
+    SessionGone,
+    StorageError,
+)
 from .find import find_record, fresh_record
 from .handle import SessionHandle
 from .lifecycle import CookieStep, Plan, plan_after_headers
@@ -81,6 +87,17 @@ class Saving:
         # Another request has given it another lifecycle.
         ttl = self.commit.terms.ttl_of(latest.record)
         return await storage.update_ttl(stored.key, ttl) is not None
+
+    async def confirmed_line(self) -> str | None:
+        """The Set-Cookie line, of a save that was a while ago; None where the session has ended
+        since: it would overwrite the key of the one that came next.
+        """
+        try:
+            if self.commit.stored is not None and not await self.alive(False):
+                self._drop()
+        except StorageError:
+            pass  # it is not known to have ended
+        return self.line
 
     def _turn(self) -> Turns:
         if self._turns is None:

@@ -52,6 +52,7 @@ class Visit:
     _late: LateChanges | None = None
     _session: weakref.ref[Session] | None = None
     _saving: Saving | None = None  # since the session was loaded
+    _early_line: str | None = None  # the Set-Cookie line of a save that the handler asked for
 
     def __init__(self, handle: SessionHandle, headers: CIMultiDictProxy[str]) -> None:
         self._handle = handle
@@ -84,6 +85,7 @@ class Visit:
             raise SessionError(f"the session cannot be saved: {impossible}")
         if self._work.gone:
             raise SessionGone("the session was ended meanwhile; its changes are dropped")
+        self._early_line = self._work.line
 
     async def reload(self) -> bool:
         """See `Session.reload`."""
@@ -174,6 +176,8 @@ class Visit:
             self._phase = _Phase.SENT
             self._watch()
         line = None if self._saving is None else self._saving.line
+        if line is not None and line is self._early_line:
+            line = await self._work.confirmed_line()
         if self._asked or line is not None:
             self._handle.transport.mark(request, response, line, read=self._asked)
 
