@@ -80,12 +80,16 @@ class Visit:
             raise SessionError("the request has failed: its session is not saved any more")
         if self._late is not None:
             self._late.saved()
+        stored = self._work.commit.stored
         impossible = await self._save()
         if impossible:
             raise SessionError(f"the session cannot be saved: {impossible}")
         if self._work.gone:
             raise SessionGone("the session was ended meanwhile; its changes are dropped")
-        self._early_line = self._work.line
+        now = self._work.commit.stored
+        # Nobody else can end a session whose key is only about to be told to the client.
+        if stored is not None and now is not None and now.key == stored.key:
+            self._early_line = self._work.line
 
     async def reload(self) -> bool:
         """See `Session.reload`."""

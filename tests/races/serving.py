@@ -144,7 +144,7 @@ async def main(url: str, *, dies: bool) -> web.Application:
     """The application; made in the loop, where it belongs."""
     storage = storage_at(url)
     if dies:
-        # A process that dies by itself needs nothing between it and the storage.
+        # mypy minds that the method of an object is replaced; only here, where it dies of it.
         storage.delete = die  # type: ignore[method-assign]
     return make_app(storage)
 
