@@ -160,7 +160,17 @@ class Changes(Edits):
         old, state = self._record, EncodedState(dict(self._state.raw))
         # `dataclasses.replace` takes four times as long.
         record = SessionRecord(
-            state, old.created, deadline, self.lifetime, self.owner, old.cookie, old.id
+            state,
+            old.created,
+            deadline,
+            self.lifetime,
+            self.owner,
+            old.cookie,
+            old.id,
+            old.label,
+            old.authenticated,
+            old.issued,
+            old.refreshed,
         )
         done = self._operations.copy(), dict(self._fields), self.renewing
         return Snapshot(record, *done, self._forces, self._renewals, self._purges)

@@ -16,8 +16,21 @@ index  what
 8      the state, an object
 =====  ==========================================================================
 
+Version 2 is what has more to say, and only that, so that a release which knows version 1 alone
+reads all others:
+
+=====  ==========================================================================
+index  what
+=====  ==========================================================================
+0      ``2``
+6      as above, with two more items: seconds until the key is rotated, or null; and
+       the share of the TTL that goes by without a refresh
+9      an object with what there is of: ``authenticated``, ``issued`` and
+       ``refreshed``, Unix times in seconds, and ``label``, a string
+=====  ==========================================================================
+
 Another version is refused, and so is a record under another key's or cookie's name. A field is
-never added to version 1: a reader of today would refuse it, and must, as it would drop it on its
+never added to a version: a reader of today would refuse it, and must, as it would drop it on its
 next write.
 """
 
@@ -36,12 +49,14 @@ from .errors import DeserializationError, SerializationError
 
 __all__ = ("EncodedState", "Lifetime", "SessionRecord", "decode_record", "encode_record", "new_id")
 
-_VERSION = 1
-
+_PLAIN, _EXTENDED = 1, 2
 
 # What Python's datetime and timedelta have a place for; no lifecycle is shorter than a second.
 _Time = Annotated[float, msgspec.Meta(ge=0, le=datetime(9999, 12, 31, tzinfo=UTC).timestamp())]
 _Seconds = Annotated[float, msgspec.Meta(ge=1, le=timedelta(days=999_999_999).total_seconds())]
+
+
+_Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
 
 
 class Lifetime(NamedTuple):
@@ -51,6 +66,8 @@ class Lifetime(NamedTuple):
     ttl: _Seconds
     every_request: bool
     max_lifetime: _Seconds | None
+    rotate_every: _Seconds | None = None
+    refresh_after: _Share = 0.0
 
 
 def new_id() -> str:
@@ -101,6 +118,11 @@ class SessionRecord:
     :param owner: the user that it belongs to.
     :param cookie: the name of the session cookie that it belongs to.
     :param id: the public id: random and unrelated to the key, so it is safe to show.
+    :param label: what the application calls it where it is listed.
+    :param authenticated: when it was last renewed, Unix time in seconds; None: never.
+    :param issued: when it got its session key, where that is rotated, Unix time in seconds.
+    :param refreshed: when its TTL last started anew, where that is not done at each request, Unix
+        time in seconds.
     """
 
     state: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -110,6 +132,17 @@ class SessionRecord:
     owner: str | None = field(default=None, repr=False)
     cookie: str = ""
     id: str = field(default_factory=new_id)
+    label: str | None = field(default=None, repr=False)
+    authenticated: float | None = None
+    issued: float | None = None
+    refreshed: float | None = None
+
+
+class _More(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    label: str | None = None
+    authenticated: _Time | None = None
+    issued: _Time | None = None
+    refreshed: _Time | None = None
 
 
 class _Wire(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
@@ -122,7 +155,11 @@ class _Wire(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     lifetime: Lifetime | None
     owner: str | None
     state: dict[str, msgspec.Raw]
+    more: _More | None = None
 
+
+_NO_MORE = _More()
+_PLAIN_LIFETIME = 4  # items that version 1 has
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(_Wire)
@@ -140,19 +177,23 @@ def encode_record(record: SessionRecord, key_tag: str = "") -> bytes:
 
 
 def _encode(record: SessionRecord, key_tag: str) -> bytes:
-    return _encoder.encode(
-        [
-            _VERSION,
-            key_tag,
-            record.cookie,
-            record.id,
-            record.created,
-            record.deadline,
-            record.lifetime,
-            record.owner,
-            EncodedState.of(record.state).raw,
-        ]
-    )
+    lifetime = record.lifetime
+    more = _More(record.label, record.authenticated, record.issued, record.refreshed)
+    values = [
+        _PLAIN,
+        key_tag,
+        record.cookie,
+        record.id,
+        record.created,
+        record.deadline,
+        None if lifetime is None else lifetime[:_PLAIN_LIFETIME],
+        record.owner,
+        EncodedState.of(record.state).raw,
+    ]
+    if more != _NO_MORE or (lifetime and lifetime[_PLAIN_LIFETIME:] != (None, 0.0)):
+        values[0], values[6] = _EXTENDED, lifetime
+        values.append(more)
+    return _encoder.encode(values)
 
 
 def decode_record(data: bytes, key_tag: str = "") -> SessionRecord:
@@ -166,11 +207,17 @@ def decode_record(data: bytes, key_tag: str = "") -> SessionRecord:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         # Without its cause: the decoder's message may quote the data.
         raise DeserializationError(
-            f"the stored record is not a session record of version {_VERSION}"
+            f"the stored record is not a session record of version {_PLAIN} or {_EXTENDED}"
         ) from None
-    if wire.version != _VERSION:
+    if wire.version not in (_PLAIN, _EXTENDED):
         raise DeserializationError(
-            f"the stored record is of version {wire.version}, this release reads {_VERSION}"
+            f"the stored record is of version {wire.version}, this release reads {_PLAIN} and "
+            f"{_EXTENDED}"
+        )
+    more = _NO_MORE if wire.more is None else wire.more
+    if (wire.more is None) != (wire.version == _PLAIN):
+        raise DeserializationError(
+            f"the stored record has not the length of version {wire.version}"
         )
     if wire.key_tag != key_tag:
         raise DeserializationError("the stored record belongs to another session key")
@@ -182,4 +229,8 @@ def decode_record(data: bytes, key_tag: str = "") -> SessionRecord:
         owner=wire.owner,
         cookie=wire.cookie,
         id=wire.id,
+        label=more.label,
+        authenticated=more.authenticated,
+        issued=more.issued,
+        refreshed=more.refreshed,
     )

@@ -451,6 +451,17 @@ def test_a_snapshot_stays_as_it_is() -> None:
     assert len(saved.operations._by_name) == 2
 
 
+def test_a_snapshot_has_every_field_of_the_record() -> None:
+    """None is lost with a write that is about another one."""
+    record = SessionRecord(
+        {"n": 1}, 1.0, 2.0, Lifetime(True, 60.0, True, None), "owner", "id", "public", "label",
+        3.0, 4.0, 5.0,
+    )  # fmt: skip
+    assert all(getattr(record, field.name) for field in dataclasses.fields(record))
+    changes = Changes(record, stored=True, clock=lambda: NOW)
+    assert changes.snapshot(2.0).record == record
+
+
 def test_a_snapshot_shows_no_values() -> None:
     """ASVS 16.2.5."""
     changes = loaded(a="hunter2")

@@ -7,6 +7,7 @@ import sys
 import time
 import traceback
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -45,6 +46,21 @@ RECORD_BYTES = (
 BARE = SessionRecord(created=0.0, id="BBBBBBBBBBBBBBBB")
 BARE_BYTES = b'[1,"","","BBBBBBBBBBBBBBBB",0.0,null,null,null,{}]'
 
+EXTENDED = replace(
+    RECORD,
+    lifetime=Lifetime(True, 604800.0, True, None, 3600.0, 0.25),
+    label="Firefox on Linux",
+    authenticated=1700000001.0,
+    issued=1700000002.0,
+    refreshed=1700000003.0,
+)
+EXTENDED_BYTES = RECORD_BYTES.replace(b"[1,", b"[2,").replace(
+    b"true,null]", b"true,null,3600.0,0.25]"
+)[:-1] + (
+    b',{"label":"Firefox on Linux","authenticated":1700000001.0,"issued":1700000002.0,'
+    b'"refreshed":1700000003.0}]'
+)
+
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 TIMES = st.floats(0, 1e11)
 JSON = st.recursive(
@@ -53,7 +69,13 @@ JSON = st.recursive(
     max_leaves=12,
 )
 LIFETIMES = st.builds(
-    Lifetime, st.booleans(), st.floats(1, 1e9), st.booleans(), st.none() | st.floats(1, 1e9)
+    Lifetime,
+    st.booleans(),
+    st.floats(1, 1e9),
+    st.booleans(),
+    st.none() | st.floats(1, 1e9),
+    st.none() | st.floats(1, 1e9),
+    st.floats(0, 1, exclude_max=True),
 )
 RECORDS = st.builds(
     SessionRecord,
@@ -64,6 +86,10 @@ RECORDS = st.builds(
     owner=st.none() | st.text(),
     cookie=st.text(),
     id=st.text(),
+    label=st.none() | st.text(),
+    authenticated=st.none() | TIMES,
+    issued=st.none() | TIMES,
+    refreshed=st.none() | TIMES,
 )
 
 
@@ -83,9 +109,32 @@ def test_the_wire_format_is_version_1() -> None:
     assert encode_record(BARE) == BARE_BYTES
 
 
+def test_what_has_more_to_say_is_version_2() -> None:
+    assert encode_record(EXTENDED, TAG) == EXTENDED_BYTES
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"label": ""},
+        {"authenticated": 0.0},
+        {"issued": 0.0},
+        {"refreshed": 0.0},
+        {"lifetime": Lifetime(True, 60.0, True, None, 3600.0)},
+        {"lifetime": Lifetime(True, 60.0, True, None, None, 0.5)},
+    ],
+)
+def test_each_of_it_makes_version_2(change: dict[str, Any]) -> None:
+    record = replace(BARE, **change)
+    data = encode_record(record)
+    assert data.startswith(b"[2,")
+    assert decode_record(data) == record
+
+
 def test_records_of_this_release_can_be_read_for_ever() -> None:
     assert decode_record(RECORD_BYTES, TAG) == RECORD
     assert decode_record(BARE_BYTES) == BARE
+    assert decode_record(EXTENDED_BYTES, TAG) == EXTENDED
 
 
 def test_any_client_can_read_and_write_it() -> None:
@@ -122,7 +171,7 @@ def test_of_a_name_twice_the_last_counts() -> None:
 # -- what is refused ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("version", [0, 2, -1, 10**9])
+@pytest.mark.parametrize("version", [0, 3, -1, 10**9])
 def test_another_version_is_refused(version: int) -> None:
     with pytest.raises(DeserializationError, match=f"of version {version}, this release reads 1"):
         decode_record(wire(0, version))
@@ -160,6 +209,22 @@ def test_a_field_more_or_less_is_refused(size: int) -> None:
     """A reader that dropped what it does not know would lose it with its next write."""
     with pytest.raises(DeserializationError):
         decode_record(wire(size=size))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        BARE_BYTES.replace(b"[1,", b"[2,"),
+        BARE_BYTES[:-1] + b",{}]",
+        BARE_BYTES.replace(b"[1,", b"[2,")[:-1] + b',{"unknown":1}]',
+        BARE_BYTES.replace(b"[1,", b"[2,")[:-1] + b',{"issued":-1}]',
+        BARE_BYTES.replace(b"[1,", b"[2,")[:-1] + b',{"issued":"0"}]',
+        BARE_BYTES.replace(b"[1,", b"[2,")[:-1] + b",null]",
+    ],
+)
+def test_what_is_neither_version_is_refused(data: bytes) -> None:
+    with pytest.raises(DeserializationError):
+        decode_record(data)
 
 
 @pytest.mark.parametrize(
