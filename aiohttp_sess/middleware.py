@@ -196,7 +196,7 @@ def _signal(
             visit = request[_VISITS][handle]
         except KeyError:  # another application's request
             return
-        if not visit.passes():
+        if not visit.passes(request, response):
             await visit.prepare(request, response)
 
     return mark_response

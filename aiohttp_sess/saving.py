@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any
 
 from .commit import Commit
@@ -17,6 +18,7 @@ from .errors import (
 from .find import find_record, fresh_record
 from .handle import SessionHandle
 from .lifecycle import CookieStep, Plan, plan_after_headers
+from .sockets import Binding, Socket
 from .turns import Turns
 
 __all__ = ("Saving",)
@@ -88,16 +90,30 @@ class Saving:
         ttl = self.commit.terms.ttl_of(latest.record)
         return await storage.update_ttl(stored.key, ttl) is not None
 
-    async def confirmed_line(self) -> str | None:
-        """The Set-Cookie line, of a save that was a while ago; None where the session has ended
-        since: it would overwrite the key of the one that came next.
+    async def bind(self, request: object, socket: Socket, check_every: float) -> Binding:
+        """See `aiohttp_sess.Session.bind`; it is bound until ``request`` is released."""
+        if not getattr(socket, "prepared", True):
+            raise RuntimeError("bind a websocket that is prepared: await socket.prepare(request)")
+        if self.commit.stored is not None:
+            sockets, session_id = self._handle.sockets, self.commit.public_id
+            binding = sockets.bind(request, socket, session_id, self.alive, check_every)
+            # It may have ended since it was loaded, and from here on nothing of it is missed.
+            try:
+                if binding.ended or await self.alive(False):
+                    return binding
+            except BaseException:
+                sockets.release(request, binding)
+                raise
+            sockets.end(session_id)
+        raise SessionGone("there is no session to bind to: none was saved, or it was ended")
+
+    async def confirm(self) -> None:
+        """Before the response tells of a save that was a while ago: where the session was ended
+        since, it tells nothing, or it would overwrite the key of the one that came next.
         """
-        try:
+        with suppress(StorageError):  # then it is not known to have ended
             if self.commit.stored is not None and not await self.alive(False):
                 self._drop()
-        except StorageError:
-            pass  # it is not known to have ended
-        return self.line
 
     def _turn(self) -> Turns:
         if self._turns is None:

@@ -58,11 +58,6 @@ class Visit:
         self._handle = handle
         self._headers = headers
 
-    @property
-    def dormant(self) -> bool:
-        """Whether there is nothing to do: nobody asks, and nothing happens at every request."""
-        return not (self._asked or self._handle.refreshes_always)
-
     async def session(self) -> Session:
         """The session, loaded from the storage the first time."""
         self._asked = True
@@ -72,6 +67,8 @@ class Visit:
             changes = saving.commit.changes
             session = Session(changes, lifecycle=self._handle.lifecycle, committer=self)
             self._session = weakref.ref(session)
+            if self._finished:
+                self._watch()
         return session
 
     async def save(self) -> None:
@@ -97,30 +94,19 @@ class Visit:
 
     async def bind(self, socket: Socket, check_every: float) -> Binding:
         """See `Session.bind`."""
-        commit = self._work.commit
         if self._finished:
             raise RuntimeError(
                 "the request is over: bind a websocket in the handler that serves it"
             )
-        if not getattr(socket, "prepared", True):
-            raise RuntimeError("bind a websocket that is prepared: await socket.prepare(request)")
-        if commit.stored is not None:
-            self._bound, sockets, session_id = True, self._handle.sockets, commit.public_id
-            binding = sockets.bind(self, socket, session_id, self._work.alive, check_every)
-            # It may have ended since it was loaded, and from here on nothing of it is missed.
-            try:
-                if binding.ended or await self._work.alive(False):
-                    return binding
-            except BaseException:
-                sockets.release(self, binding)
-                raise
-            sockets.end(session_id)
-        raise SessionGone("there is no session to bind to: none was saved, or it was ended")
+        self._bound = True
+        return await self._work.bind(self, socket, check_every)
 
     def over(self) -> bool:
         """The handler is done, and so is the visit; False where there is something to `finish`."""
         self._finished = True
-        return self.dormant
+        if self._saving is None:
+            return self._asked or not self._handle.refreshes_always
+        return self._phase is _Phase.OPEN and self._saving.commit.idle and not self._bound
 
     async def finish(self) -> None:
         """The handler is done, by returning a response or by raising one: commit.
@@ -150,14 +136,20 @@ class Visit:
             )
         self._phase = _Phase.ABANDONED
 
-    def passes(self) -> bool:
-        """Headers are about to be sent, with nothing of ours; False where there is something to
-        `prepare`.
+    def passes(self, request: web.BaseRequest, response: web.StreamResponse) -> bool:
+        """The headers of ``response`` are about to be sent, and there is nothing to save first;
+        False where there is something to `prepare`.
         """
-        if self._phase is _Phase.OPEN and self.dormant:
-            self._phase = _Phase.SENT
-            return True
-        return False
+        saving = self._saving
+        if self._phase is not _Phase.OPEN:
+            return False
+        if saving is None:
+            if not (self._asked or self._finished) and self._handle.refreshes_always:
+                return False
+        elif not saving.commit.idle or self._early_line is not None:
+            return False
+        self._sent(request, response)
+        return True
 
     async def prepare(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
         """The headers of ``response`` are about to be sent: the last moment to add to them.
@@ -177,17 +169,26 @@ class Visit:
                     self.abandon()
                     self._handle.transport.unframe(request, response)
                     raise
+        if self._early_line is not None and self._early_line is self._work.line:
+            await self._work.confirm()
+        self._sent(request, response)
+
+    def _sent(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
+        """Say of the session what there is to say; from here on nothing more can be added."""
+        if self._phase is _Phase.OPEN:
             self._phase = _Phase.SENT
+        if self._finished:
             self._watch()
         line = None if self._saving is None else self._saving.line
-        if line is not None and line is self._early_line:
-            line = await self._work.confirmed_line()
         if self._asked or line is not None:
             self._handle.transport.mark(request, response, line, read=self._asked)
 
     def _watch(self) -> None:
-        if self._finished and self._phase is _Phase.SENT and self._saving is not None:
-            self._late = LateChanges(self._saving.commit.changes)
+        """Look out for changes that come too late, where somebody has the session still."""
+        if self._phase is _Phase.SENT and self._session is not None:
+            session = self._session()
+            if session is not None:
+                self._late = LateChanges(self._work.commit.changes)
 
     def _release(self) -> None:
         if self._bound:
@@ -219,7 +220,6 @@ class Visit:
                 if self._loaded is not None:
                     self._loaded.set()
                     self._loaded = None
-            self._watch()
         return self._saving
 
     async def _save(self) -> str | None:
