@@ -222,15 +222,15 @@ def decode_record(data: bytes, key_tag: str = "") -> SessionRecord:
     if wire.key_tag != key_tag:
         raise DeserializationError("the stored record belongs to another session key")
     return SessionRecord(
-        state=EncodedState(wire.state),
-        created=wire.created,
-        deadline=wire.deadline,
-        lifetime=wire.lifetime,
-        owner=wire.owner,
-        cookie=wire.cookie,
-        id=wire.id,
-        label=more.label,
-        authenticated=more.authenticated,
-        issued=more.issued,
-        refreshed=more.refreshed,
+        EncodedState(wire.state),
+        wire.created,
+        wire.deadline,
+        wire.lifetime,
+        wire.owner,
+        wire.cookie,
+        wire.id,
+        more.label,
+        more.authenticated,
+        more.issued,
+        more.refreshed,
     )

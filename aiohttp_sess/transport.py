@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 
 from aiohttp import hdrs, web
@@ -64,13 +64,20 @@ class CookieTransport:
 
     def read(self, headers: CIMultiDictProxy[str]) -> list[SessionKey]:
         """The session keys in a request's headers, in their order: those that open."""
-        values: dict[str, None] = {}  # in their order, each once
+        values = []
         for line in headers.getall(hdrs.COOKIE, ()):
             for pair in self._pair.finditer(line):
-                # Nothing but blanks may stand between it and the start or the ";" before it.
                 start = pair.start()
-                if not line[line.rfind(";", 0, start) + 1 : start].strip(" \t"):
-                    values[pair[1].strip(" \t")] = None
+                # Nothing but blanks may stand between it and the start or the ";" before it.
+                if line[line.rfind(";", 0, start) + 1 : start].strip(" \t"):
+                    continue
+                values.append(pair[1].strip(" \t"))
+        if len(values) == 1 and (key := self._open(values[0])) is not None:
+            return [key]
+        return self._choose(dict.fromkeys(values)) if values else []
+
+    def _choose(self, values: Iterable[str]) -> list[SessionKey]:
+        """The session keys of those that open, with a warning if one does not."""
         keys = []
         refused = False
         for value in islice(values, _MAX_VALUES):

@@ -104,19 +104,17 @@ class KeyedStorage(AbstractStorage):
         digest = digest_of(key)
         if digest is None:
             return None
-        seconds = None if ttl is None else _seconds(ttl)
-        entry = live(await self.read(self.key_prefix + digest, seconds))
-        if entry is None:
+        entry = await self.read(self.key_prefix + digest, None if ttl is None else _seconds(ttl))
+        if entry is None or live(entry) is None:
             return None
-        version = version_of(entry)
         try:
             record = decode_record(entry.value[HEAD_LENGTH:], tag_of(digest))
         except DeserializationError as error:
-            error.revision = version
+            error.revision = entry
             raise
         if record.deadline is not None and record.deadline <= self.clock():
             return None
-        return StoredRecord(key, record, version)
+        return StoredRecord(key, record, entry)  # which version it is, is seen when it is asked
 
     async def save(self, record: SessionRecord, ttl: timedelta) -> StoredRecord:
         for _ in range(_ATTEMPTS):
@@ -202,6 +200,8 @@ class KeyedStorage(AbstractStorage):
 
 
 def _given(revision: object) -> Version:
+    if isinstance(revision, Entry):
+        return version_of(revision)
     if not isinstance(revision, Version):
         raise TypeError("revision must be what this storage answered in a StoredRecord")
     return revision
