@@ -38,6 +38,18 @@ class Commit:
     :param conflict_timeout: seconds after which a write that keeps losing gives up.
     """
 
+    # Most requests change none of these, so they begin on the class.
+    refreshed = False
+    """Whether the TTL has started anew in this request."""
+    rekeyed = False
+    """Whether a refresh gave the record a key that the client does not have yet."""
+    others: Sequence[SessionKey] = ()
+    """Further keys that the request brought; a purge ends those sessions too."""
+    ended: str | None = None
+    """The public id of the session that the last `carry_out` has ended, if it did."""
+    ended_it = False  # whether a purge found something to end
+    _doubts: Doubts | None = None
+
     def __init__(
         self,
         storage: AbstractStorage,
@@ -52,16 +64,6 @@ class Commit:
         self.changes = changes
         self.terms = terms
         self.stored = stored
-        self.refreshed = False
-        """Whether the TTL has started anew in this request."""
-        self.rekeyed = False
-        """Whether a refresh gave the record a key that the client does not have yet."""
-        self.others: Sequence[SessionKey] = ()
-        """Further keys that the request brought; a purge ends those sessions too."""
-        self._doubts: Doubts | None = None
-        self.ended: str | None = None
-        """The public id of the session that the last `carry_out` has ended, if it did."""
-        self.ended_it = False  # whether a purge found something to end
 
     @property
     def public_id(self) -> str:

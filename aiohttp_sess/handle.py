@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .config import CookieConfig, Lifecycle
+from .config import BrowserSession, CookieConfig, Lifecycle
 from .sockets import Sockets
 from .storage.interface import AbstractStorage
 from .terms import Terms
@@ -36,6 +36,11 @@ class SessionHandle:
         self.terms = Terms(lifecycle, storage.clock)
         self.refreshes_always = self.terms.refreshes_always(None)
         """Whether there is something to do at every request, asked or not."""
+        # A cookie with a Max-Age must not promise more than the storage keeps, so the TTL of a
+        # persistent session starts anew at the end of the request.
+        at_load = self.refreshes_always and isinstance(lifecycle, BrowserSession)
+        self.ttl_at_load = lifecycle.ttl if at_load else None
+        """The TTL that starts anew when a session is loaded, if it does."""
         self.conflict_timeout = 5.0
         """Seconds for which a write does its operations again when other requests of the same
         session keep writing first; after that, the `SessionConflict` is raised."""

@@ -25,23 +25,24 @@ async def open_session(handle: SessionHandle, keys: Sequence[SessionKey]) -> Com
 
     :raises StorageUnavailable: where the storage is.
     """
-    storage, lifecycle = handle.storage, handle.lifecycle
-    # A cookie with a Max-Age must not promise more than the storage keeps, so the TTL of a
-    # persistent session starts anew at the end of the request, not here.
-    here = isinstance(lifecycle, BrowserSession) and handle.refreshes_always
+    storage, name, ttl = handle.storage, handle.cookie.name, handle.ttl_at_load
     for number, key in enumerate(keys, 1):
-        ttl = lifecycle.ttl if here else None
-        stored = await find_record(storage, key, handle.cookie.name, ttl=ttl)
-        refreshed = here
-        if stored is not None and (stored.record.lifetime or lifecycle.max_lifetime):
-            stored, refreshed = await _within_its_lifetime(handle, stored, refreshed=here)
-        if stored is not None:
-            commit = _commit(handle, stored.record, stored)
-            commit.refreshed = refreshed
+        stored, refreshed = await find_record(storage, key, name, ttl=ttl), ttl is not None
+        if stored is None:
+            continue
+        if stored.record.lifetime or handle.lifecycle.max_lifetime:
+            stored, refreshed = await _within_its_lifetime(handle, stored, refreshed=refreshed)
+            if stored is None:
+                continue
+        commit = _commit(handle, stored.record, stored)
+        if refreshed:
+            commit.refreshed = True
+        if number < len(keys):
             commit.others = keys[number:]
-            commit.rekeyed = stored.key is not key and stored.key != key
-            return commit
-    return _commit(handle, fresh_record(storage, handle.cookie.name), None)
+        if stored.key is not key and stored.key != key:
+            commit.rekeyed = True
+        return commit
+    return _commit(handle, fresh_record(storage, name), None)
 
 
 def _commit(handle: SessionHandle, record: SessionRecord, stored: StoredRecord | None) -> Commit:

@@ -33,18 +33,18 @@ class Saving:
     :param commit: the session, as it was loaded.
     """
 
-    __slots__ = ("_ended_id", "_handle", "_told", "_turns", "commit", "gone", "line")
+    # Most requests change none of these, so they begin on the class.
+    gone = False
+    """Whether another request ended the session."""
+    line: str | None = None
+    """The Set-Cookie line that the response gets."""
+    _turns: Turns | None = None  # there are some from when there is something to do
+    _told = False  # whether the log knows of changes that were dropped
+    _ended_id: str | None = None  # the public id of the session that others ended
 
     def __init__(self, handle: SessionHandle, commit: Commit) -> None:
         self._handle = handle
-        self._turns: Turns | None = None  # there are some from when there is something to do
-        self._told = False  # whether the log knows of changes that were dropped
-        self._ended_id: str | None = None  # the public id of the session that others ended
         self.commit = commit
-        self.gone = False
-        """Whether another request ended the session."""
-        self.line: str | None = None
-        """The Set-Cookie line that the response gets."""
 
     async def save(self, *, sent: bool) -> str | None:
         """Commit what there is to commit, and answer why some of it could not be.
