@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
-from .config import Lifecycle
+from .config import BrowserSession, Lifecycle
 from .lifecycle import deadline, max_age, refreshes_always, ttl_left
 from .lifetime import lifecycle_of
 from .record import Lifetime, SessionRecord
@@ -48,4 +48,7 @@ class Terms:
 
     def max_age(self, own: Lifetime | None, created: float) -> int | None:
         """The Max-Age of a session's cookie, in seconds; None: it ends with the browser."""
-        return max_age(self.lifecycle(own), self.ttl(own, created))
+        lifecycle = self.lifecycle(own)
+        if isinstance(lifecycle, BrowserSession):
+            return None
+        return max_age(lifecycle, self.ttl(own, created))

@@ -21,12 +21,37 @@ class Commits:
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def start(self, commit: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Let a commit come to its end, whatever becomes of its request."""
-        task = asyncio.create_task(commit)
+    def start(
+        self, commit: Coroutine[Any, Any, None], ended: asyncio.Future[None]
+    ) -> asyncio.Task[None]:
+        """Let a commit come to its end, whatever becomes of its request.
+
+        :param ended: is told how it ends; to cancel it does not cut the commit in half.
+        """
+        task = asyncio.create_task(self._see_through(commit, ended))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
         return task
+
+    async def _see_through(
+        self, commit: Coroutine[Any, Any, None], ended: asyncio.Future[None]
+    ) -> None:
+        # One future, where a shield around the task would go through the event loop twice more.
+        try:
+            await commit
+        except asyncio.CancelledError:
+            ended.cancel()
+            raise
+        except Exception as error:
+            if ended.done():
+                logger.exception("a session of a cancelled request was not saved")
+            else:
+                ended.set_exception(error)
+        else:
+            if not ended.done():
+                ended.set_result(None)
+        finally:
+            self._tasks.discard(asyncio.current_task())
+            del ended  # which has the exception, whose traceback has this frame
 
     async def drain(self) -> None:
         """Wait for those that are under way, and that begin meanwhile, for at most 10 seconds."""
@@ -69,15 +94,6 @@ class Turns:
 
     async def run(self, commit: Coroutine[Any, Any, None]) -> None:
         """Carry out a commit, in one's turn. To be cancelled here does not cut it in half."""
-        task = self._under_way = self._commits.start(commit)
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError:
-            # From here on nobody else will look at how it ends.
-            task.add_done_callback(_report)
-            raise
-
-
-def _report(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        logger.error("a session of a cancelled request was not saved", exc_info=error)
+        ended = asyncio.get_running_loop().create_future()
+        self._under_way = self._commits.start(commit, ended)
+        await ended

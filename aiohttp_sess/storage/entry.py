@@ -21,8 +21,9 @@ an entry in its place that is ``ended:`` and 16 random characters, which is remo
 
 from __future__ import annotations
 
+import os
 import re
-import secrets
+from binascii import b2a_base64
 from typing import Any, NamedTuple
 
 from ..record import SessionRecord, encode_record
@@ -89,8 +90,8 @@ def encode_entry(
     """
     stamp = _new_stamp()
     stamps = b"" if before is None else before.stamp.ljust(STAMP_LENGTH, b"-") + before.before
-    head = (stamp + stamps).ljust(HEAD_LENGTH, b"-")[:HEAD_LENGTH]
-    return version_of(Entry(head)), head + encode_record(record, tag_of(digest))
+    stamps = stamps[: HEAD_LENGTH - STAMP_LENGTH].ljust(HEAD_LENGTH - STAMP_LENGTH, b"-")
+    return Version(stamp, None, stamps), stamp + stamps + encode_record(record, tag_of(digest))
 
 
 def live(entry: Entry | None) -> Entry | None:
@@ -120,4 +121,4 @@ def is_in(latest: Version, version: Version) -> bool:
 
 
 def _new_stamp() -> bytes:
-    return secrets.token_urlsafe(12).encode()
+    return b2a_base64(os.urandom(12), newline=False)
