@@ -24,6 +24,7 @@ from .config import (
 from .errors import (
     CookieTooLarge,
     DeserializationError,
+    HeaderTooLarge,
     InvalidSessionKey,
     SerializationError,
     SessionConflict,
@@ -34,6 +35,7 @@ from .errors import (
     StorageUnavailable,
 )
 from .handle import SessionHandle
+from .header_config import HeaderConfig
 from .middleware import get_session, new_session, setup
 from .record import SessionRecord
 from .secret import SecretKey
@@ -48,6 +50,8 @@ __all__ = (
     "CookieContentSecurity",
     "CookieTooLarge",
     "DeserializationError",
+    "HeaderConfig",
+    "HeaderTooLarge",
     "InvalidSessionKey",
     "Lifecycle",
     "PersistentSession",

@@ -11,7 +11,8 @@
     │   └── SerializationError      a record that the backend cannot take
     ├── SessionValueError           (also TypeError) a value that is no JSON, or not its key's type
     ├── CookieTooLarge              the sealed cookie is over what browsers keep
-    └── InvalidSessionKey           (also ValueError) a session key that no cookie can carry
+    │   └── HeaderTooLarge          the sealed header is over what servers take
+    └── InvalidSessionKey           (also ValueError) a session key that no client can carry
 
 An unknown, expired, forged or malformed session key is none of these: it is no session, and the
 visitor gets a fresh one. Wrong configuration is a ValueError or TypeError where it is written.
@@ -23,6 +24,7 @@ from __future__ import annotations
 __all__ = (
     "CookieTooLarge",
     "DeserializationError",
+    "HeaderTooLarge",
     "InvalidSessionKey",
     "SerializationError",
     "SessionConflict",
@@ -84,14 +86,24 @@ class CookieTooLarge(SessionError):
     ``size`` and ``limit`` are in bytes, name and value together (RFC 6265 §6.1).
     """
 
+    _carrier = "session cookie"
+
     def __init__(self, size: int, limit: int) -> None:
         super().__init__(
-            f"the session cookie takes {size} bytes of at most {limit} (name + value): "
+            f"the {self._carrier} takes {size} bytes of at most {limit} (name + value): "
             "keep less in the session, or use a storage that keeps the state on the server"
         )
         self.size = size
         self.limit = limit
 
 
+class HeaderTooLarge(CookieTooLarge):
+    """The session header would be over 8000 bytes, and servers would refuse what has it: aiohttp
+    takes 8190. The same to who makes room for a cookie.
+    """
+
+    _carrier = "session header"
+
+
 class InvalidSessionKey(SessionError, ValueError):
-    """A storage answered a session key that a cookie cannot carry as it is."""
+    """A storage answered a session key that no client can carry as it is."""

@@ -17,15 +17,15 @@ logger = logging.getLogger("aiohttp_sess")
 async def find_record(
     storage: AbstractStorage, key: SessionKey, cookie: str, *, ttl: timedelta | None = None
 ) -> StoredRecord | None:
-    """The record under a key, if it belongs to this cookie. One that cannot be read is an empty one
-    in its place, with a warning.
+    """The record under a key, if it belongs to this cookie (or header). One that cannot be read is
+    an empty one in its place, with a warning.
 
     :param ttl: let its idle TTL start anew with this.
     """
     try:
         stored = await storage.load(key, ttl=ttl)
     except DeserializationError as error:
-        logger.warning("session cookie %r: %s; it begins empty", cookie, error)
+        logger.warning("session of %r: %s; it begins empty", cookie, error)
         if error.revision is None:
             return None
         return StoredRecord(key, fresh_record(storage, cookie), error.revision)

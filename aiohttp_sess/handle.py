@@ -6,7 +6,7 @@ from .config import BrowserSession, CookieConfig, Lifecycle
 from .sockets import Sockets
 from .storage.interface import AbstractStorage
 from .terms import Terms
-from .transport import CookieTransport
+from .transport import Transport, Transports
 from .turns import Commits
 
 __all__ = ("SessionHandle",)
@@ -16,22 +16,29 @@ class SessionHandle:
     """One kind of session of an application: `setup` returns it, `get_session` takes it.
 
     :param storage: where the records live.
-    :param transport: how session keys travel.
-    :param cookie: the session cookie's name and attributes.
+    :param transport: how session keys travel; of several, by default.
+    :param cookie: the session cookie's name and attributes; None: there is none.
     :param lifecycle: how long sessions live that have no lifecycle of their own.
+    :param transports: all that there are; None: ``transport`` is the only one.
     """
 
     def __init__(
         self,
         storage: AbstractStorage,
-        transport: CookieTransport,
+        transport: Transport,
         *,
-        cookie: CookieConfig,
+        cookie: CookieConfig | None,
         lifecycle: Lifecycle,
+        transports: Transports | None = None,
     ) -> None:
         self.storage = storage
         self.transport = transport
         self.cookie = cookie
+        self.transports = transports or Transports([transport])
+        self.choice = self.transports if self.transports.several else None
+        """Which transport a request uses, where that is a question."""
+        self.name = self.transports.name
+        """What records are bound to, so that no other kind of session takes them for its own."""
         self.lifecycle = lifecycle
         self.terms = Terms(lifecycle, storage.clock)
         self.refreshes_always = self.terms.refreshes_always(None)
@@ -50,4 +57,4 @@ class SessionHandle:
         self.commits = Commits()
 
     def __repr__(self) -> str:
-        return f"<SessionHandle {self.cookie.name!r} in {type(self.storage).__name__}>"
+        return f"<SessionHandle {self.name!r} in {type(self.storage).__name__}>"

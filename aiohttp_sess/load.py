@@ -25,7 +25,7 @@ async def open_session(handle: SessionHandle, keys: Sequence[SessionKey]) -> Com
 
     :raises StorageUnavailable: where the storage is.
     """
-    storage, name, ttl = handle.storage, handle.cookie.name, handle.ttl_at_load
+    storage, name, ttl = handle.storage, handle.name, handle.ttl_at_load
     for number, key in enumerate(keys, 1):
         stored, refreshed = await find_record(storage, key, name, ttl=ttl), ttl is not None
         if stored is None:

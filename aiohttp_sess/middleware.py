@@ -12,10 +12,11 @@ from aiohttp.typedefs import Handler, Middleware
 
 from .config import BrowserSession, CookieConfig, Lifecycle, PersistentSession
 from .handle import SessionHandle
+from .header_config import HeaderConfig
 from .secret import SecretKey, secret_keys
 from .session import Session
 from .storage.interface import AbstractStorage
-from .transport import CookieTransport
+from .transport import check_directives, make_transports, shown, transport_configs
 from .visit import Visit
 
 __all__ = ("get_session", "handles_of", "new_session", "setup")
@@ -34,7 +35,10 @@ def setup(
     *,
     secret_key: SecretKey | bytes | str | Sequence[SecretKey | bytes | str] | None = None,
     cookie: CookieConfig | None = None,
+    header: HeaderConfig | None = None,
+    transports: Sequence[CookieConfig | HeaderConfig] | None = None,
     lifecycle: Lifecycle | None = None,
+    clear_site_data: Sequence[str] = (),
 ) -> SessionHandle:
     """Give every request of ``app`` a session, and answer the handle to it.
 
@@ -46,22 +50,32 @@ def setup(
     :param secret_key: seals the session key: at least 32 bytes, or a list of keys, newest first
         (the first seals, all unseal). `CookieStorage` needs one.
     :param cookie: the session cookie's name and attributes; default ``CookieConfig()``.
+    :param header: a header for clients without cookies, besides the cookie. A request that has it,
+        be it empty, is answered by it, and its cookies are not looked at.
+    :param transports: instead of ``cookie`` and ``header``, where there is to be no cookie, or
+        several headers: what a request uses is the first of them that it has anything of; where it
+        has nothing of any, the cookie, or else the first.
     :param lifecycle: how long sessions live; default ``BrowserSession()``.
-    :raises ValueError: for a short or missing key, or a cookie name that is taken.
+    :param clear_site_data: what browsers are to clear when a session is erased (ASVS 14.3.1):
+        ``"cache"``, ``"storage"``, ``"executionContexts"``. They heed it over HTTPS only. Not sent
+        where a purge came too late, or a fresh session was begun after it. ``"cookies"`` and
+        ``"*"`` also take every other cookie of the registrable domain, of all its hosts, and the
+        session cookie of a login that was faster than this response: better left to the erasure.
+    :raises ValueError: for a short or missing key, or a name that is taken.
     :raises TypeError: for an argument of the wrong type.
     :raises RuntimeError: where the application is frozen already.
     """
-    cookie = CookieConfig() if cookie is None else cookie
     lifecycle = BrowserSession() if lifecycle is None else lifecycle
-    _check_types(app, storage, cookie, lifecycle)
+    _check_types(app, storage, lifecycle)
+    configs = transport_configs(cookie, header, transports)
+    site_data = check_directives(clear_site_data)
     keys = secret_keys(secret_key)
     if not keys and not storage.server_side:
         raise ValueError(
             f"{type(storage).__name__} keeps the session in the client's hands: pass a secret_key "
             "(make one with `python -m aiohttp_sess generate-key`)"
         )
-    if not keys and cookie.content_security is not None:
-        raise ValueError("content_security asks for a seal: pass a secret_key")
+    ways = make_transports(configs, keys, site_data)
     if app.frozen or app.pre_frozen:
         raise RuntimeError(
             "the application is frozen: call aiohttp_sess.setup() before it starts, and before it "
@@ -71,13 +85,18 @@ def setup(
     if handles is None:
         handles = app[_HANDLES] = []
         app.cleanup_ctx.append(_close_storages)
-    if any(handle.cookie.name == cookie.name for handle in handles):
-        raise ValueError(
-            f"this application has a session with the cookie {cookie.name!r} already: give the "
-            "second one another cookie name"
-        )
+    for taken in (ways.names & handle.transports.names for handle in handles):
+        if taken:
+            raise ValueError(
+                f"this application has a session with the {shown(min(taken))} already: give the "
+                "second one another name"
+            )
     handle = SessionHandle(
-        storage, CookieTransport(cookie, keys), cookie=cookie, lifecycle=lifecycle
+        storage,
+        ways.default,
+        cookie=next((each for each in configs if isinstance(each, CookieConfig)), None),
+        lifecycle=lifecycle,
+        transports=ways,
     )
     app.middlewares.append(_middleware(handle, is_default=not handles))
     app.on_response_prepare.append(_signal(handle))
@@ -127,13 +146,10 @@ def handles_of(app: web.Application) -> list[SessionHandle]:
     return app.get(_HANDLES, [])
 
 
-def _check_types(
-    app: web.Application, storage: AbstractStorage, cookie: CookieConfig, lifecycle: Lifecycle
-) -> None:
+def _check_types(app: web.Application, storage: AbstractStorage, lifecycle: Lifecycle) -> None:
     for name, value, kind, wanted in (
         ("app", app, web.Application, "an aiohttp.web.Application"),
         ("storage", storage, AbstractStorage, "an AbstractStorage, say MemoryStorage()"),
-        ("cookie", cookie, CookieConfig, "a CookieConfig"),
         (
             "lifecycle",
             lifecycle,
@@ -177,12 +193,14 @@ def _middleware(handle: SessionHandle, *, is_default: bool) -> Middleware:
 
 def _enter(visits: _Visits, visit: Visit, handle: SessionHandle, *, is_default: bool) -> None:
     """A visit inside of others, of the same application or of one around it."""
-    name = handle.cookie.name
-    if any(other and other is not handle and other.cookie.name == name for other in visits):
-        raise RuntimeError(
-            f"two nested applications have a session with the cookie {name!r}: "
-            "call setup() for the outer one only, or give the inner one another cookie name"
-        )
+    names = handle.transports.names
+    for other in visits:
+        if other and other is not handle and not names.isdisjoint(other.transports.names):
+            name = shown(min(names & other.transports.names))
+            raise RuntimeError(
+                f"two nested applications have a session with the {name}: call setup() for the "
+                "outer one only, or give the inner one another name"
+            )
     visits[handle] = visit
     if is_default:
         visits[None] = visit

@@ -19,6 +19,7 @@ from .find import find_record, fresh_record
 from .handle import SessionHandle
 from .lifecycle import CookieStep, Plan, plan_after_headers
 from .sockets import Binding, Socket
+from .transport import Transport
 from .turns import Turns
 
 __all__ = ("Saving",)
@@ -31,20 +32,22 @@ class Saving:
 
     :param handle: what `setup` decided.
     :param commit: the session, as it was loaded.
+    :param transport: how its session key travels in this request.
     """
 
     # Most requests change none of these, so they begin on the class.
     gone = False
     """Whether another request ended the session."""
     line: str | None = None
-    """The Set-Cookie line that the response gets."""
+    """What `Transport.mark` adds to the response."""
     _turns: Turns | None = None  # there are some from when there is something to do
     _told = False  # whether the log knows of changes that were dropped
     _ended_id: str | None = None  # the public id of the session that others ended
 
-    def __init__(self, handle: SessionHandle, commit: Commit) -> None:
+    def __init__(self, handle: SessionHandle, commit: Commit, transport: Transport) -> None:
         self._handle = handle
         self.commit = commit
+        self.transport = transport
 
     async def save(self, *, sent: bool) -> str | None:
         """Commit what there is to commit, and answer why some of it could not be.
@@ -62,7 +65,7 @@ class Saving:
         async with self._turn():
             if commit.stored is None:
                 return False
-            name = self._handle.cookie.name
+            name = self._handle.name
             latest = await find_record(self._handle.storage, commit.stored.key, name)
             if commit.changes.purging:  # by another task of this request, while it was loaded
                 return False
@@ -141,12 +144,12 @@ class Saving:
             # In a cookie storage nothing waits, so nothing can cut it in half.
             await (self._turn().run(work) if server_side else work)
         if commit.rekeyed and self.line is None and commit.stored is not None:
-            self.line = self._handle.transport.line(commit.stored.key, commit.max_age)
+            self.line = self.transport.line(commit.stored.key, commit.max_age)
             commit.rekeyed = False
         return impossible
 
     async def _carry_out(self, todo: Plan, work: Coroutine[Any, Any, None]) -> None:
-        commit, transport = self.commit, self._handle.transport
+        commit, transport = self.commit, self.transport
         try:
             await work
         except SessionGone:
@@ -183,7 +186,7 @@ class Saving:
             commit.changes.ended()
         else:
             self.gone = True
-            commit.start_over(fresh_record(self._handle.storage, self._handle.cookie.name), None)
+            commit.start_over(fresh_record(self._handle.storage, self._handle.name), None)
 
     def _tell_dropped(self) -> None:
         if not self._told and self.commit.changes.unsaved:

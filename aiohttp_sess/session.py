@@ -164,7 +164,7 @@ class Session(TypedMapping):
         :raises SessionGone: where the session was ended meanwhile, which is found out where there
             is something to save. The changes are dropped: it is empty.
         :raises SessionConflict: where others kept writing it (``conflict_timeout`` of the handle).
-        :raises CookieTooLarge: where the cookie is; nothing is saved.
+        :raises CookieTooLarge: where the cookie is, or the session header; nothing is saved.
         :raises SessionError: where the client can no longer be told of it, as the headers are gone.
         :raises StorageUnavailable: where the storage is.
         :raises Exception: whatever a function given to `update_value` raises.

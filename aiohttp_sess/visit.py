@@ -52,7 +52,7 @@ class Visit:
     _late: LateChanges | None = None
     _session: weakref.ref[Session] | None = None
     _saving: Saving | None = None  # since the session was loaded
-    _early_line: str | None = None  # the Set-Cookie line of a save that the handler asked for
+    _early_line: str | None = None  # the response's line, of a save that the handler asked for
 
     def __init__(self, handle: SessionHandle, headers: CIMultiDictProxy[str]) -> None:
         self._handle = handle
@@ -181,7 +181,9 @@ class Visit:
             self._watch()
         line = None if self._saving is None else self._saving.line
         if self._asked or line is not None:
-            self._handle.transport.mark(request, response, line, read=self._asked)
+            # Without a line, which there is of a loaded session only, all transports do the same.
+            way = self._handle if self._saving is None else self._saving
+            way.transport.mark(request, response, line, read=self._asked)
 
     def _watch(self) -> None:
         """Look out for changes that come too late, where somebody has the session still."""
@@ -213,8 +215,10 @@ class Visit:
                 continue
             self._loading = True
             try:
-                keys = self._handle.transport.read(self._headers)
-                self._saving = Saving(self._handle, await open_session(self._handle, keys))
+                handle, choice = self._handle, self._handle.choice
+                transport = handle.transport if choice is None else choice.of(self._headers)
+                commit = await open_session(handle, transport.read(self._headers))
+                self._saving = Saving(handle, commit, transport)
             finally:
                 self._loading = False
                 if self._loaded is not None:

@@ -1,7 +1,8 @@
 """A real server on the loopback, and a browser for it.
 
-Whatever is logged while it runs, and whatever it answers but for ``Set-Cookie``, is searched for
-session keys and cookie values (ASVS 16.2.5, 3.3.4).
+Whatever is logged while it runs, and whatever it answers but for ``Set-Cookie`` and the session
+header, is searched for session keys and cookie values (ASVS 16.2.5, 3.3.4); the session header for
+those of cookies.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from multidict import CIMultiDict
 from .apps import HANDLE, Recorded
 from .wire import Answer, Wire
 
+HEADER = "X-Session-Key"  # what carries the key of clients without cookies
+
 
 class _Records(logging.Handler):
     def __init__(self) -> None:
@@ -31,7 +34,8 @@ class _Records(logging.Handler):
 class Server:
     """A running application.
 
-    ``cookies`` are what the browser has, by name; ``secrets`` all cookie values ever sent.
+    ``cookies`` are what the browser has, by name; ``baked`` all cookie values ever sent,
+    ``secrets`` also those of the session header.
     """
 
     def __init__(self, app: web.Application, runner: web.AppRunner) -> None:
@@ -40,6 +44,7 @@ class Server:
         self.port: int = runner.addresses[0][1]
         self.cookies: dict[str, str] = {}
         self.secrets: set[str] = set()
+        self.baked: set[str] = set()
         self._stopped = False
         self._log = _Records()
         self._client = aiohttp.ClientSession(
@@ -63,6 +68,7 @@ class Server:
         if sent:
             every["Cookie"] = "; ".join(f"{name}={value}" for name, value in sent.items())
             self.secrets.update(sent.values())
+            self.baked.update(sent.values())
         async with self._client.request(
             method, path, headers=every, allow_redirects=False
         ) as response:
@@ -77,10 +83,12 @@ class Server:
         """A connection of one's own."""
         return Wire(self.port, self.check)
 
-    def websocket(self, path: str) -> Any:
-        """Open a websocket with the browser's cookies."""
+    def websocket(self, path: str, headers: Mapping[str, str] | None = None) -> Any:
+        """Open a websocket with the browser's cookies, or with these headers instead."""
         pairs = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
-        return self._client.ws_connect(path, headers={"Cookie": pairs} if pairs else {})
+        if headers is None:
+            headers = {"Cookie": pairs} if pairs else {}
+        return self._client.ws_connect(path, headers=headers)
 
     def shaken(self, socket: aiohttp.ClientWebSocketResponse) -> Answer:
         """The answer that began a websocket; the browser keeps its cookies."""
@@ -120,9 +128,14 @@ class Server:
         return found
 
     def check(self, answer: Answer) -> Answer:
-        """See that nothing but Set-Cookie has a secret."""
-        self.secrets.update(cookie.value for cookie in answer.cookies if cookie.value)
-        rest = [value for name, value in answer.headers.items() if name.lower() != "set-cookie"]
+        """See that nothing but Set-Cookie or the session header has a secret, and not both."""
+        self.baked.update(cookie.value for cookie in answer.cookies if cookie.value)
+        shown = answer.headers.getall(HEADER, [])
+        assert not (answer.cookies and shown)
+        assert not self.baked.intersection(shown), "a script could read what a cookie hides"
+        self.secrets.update(self.baked, filter(None, shown))
+        own = ("set-cookie", HEADER.lower())
+        rest = [value for name, value in answer.headers.items() if name.lower() not in own]
         self._search("an answer", answer.body.decode(errors="replace") + "\n".join(rest))
         return answer
 

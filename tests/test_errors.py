@@ -8,6 +8,7 @@ import aiohttp_sess
 from aiohttp_sess import (
     CookieTooLarge,
     DeserializationError,
+    HeaderTooLarge,
     InvalidSessionKey,
     SerializationError,
     SessionConflict,
@@ -29,6 +30,7 @@ TREE = {
     SerializationError: StorageError,
     SessionValueError: SessionError,
     CookieTooLarge: SessionError,
+    HeaderTooLarge: CookieTooLarge,
     InvalidSessionKey: SessionError,
 }
 

@@ -141,6 +141,16 @@ async def test_several_sessions_have_a_cookie_each(aiohttp_client: AiohttpClient
         assert await response.text() == "1 2"
 
 
+async def test_client_without_cookies_counts_visits(aiohttp_client: AiohttpClient) -> None:
+    client = await aiohttp_client(block_with("def make_api(")["make_api"]())
+    value = ""
+    for number in (1, 2, 3):
+        async with client.get("/count", headers={"X-Session-Key": value}) as response:
+            assert await response.json() == {"visits": number}
+            assert not response.cookies
+            value = response.headers["X-Session-Key"]
+
+
 async def test_the_test_of_the_quickstart_passes(aiohttp_client: AiohttpClient) -> None:
     await block_with("def test_visits_are_counted(")["test_visits_are_counted"](aiohttp_client)
 

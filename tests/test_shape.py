@@ -21,16 +21,19 @@ PACKAGE = ROOT / "aiohttp_sess"
 FLOORS = [
     {"errors", "status"},
     {"config", "record", "secret", "storage.batches", "turns", "values"},
-    {"lifetime", "watched"},
+    {"header_config", "lifetime", "watched"},
     {"operations"},
     {"edits", "storage.interface"},
     {"changes"},
     {"find", "late", "lifecycle", "mapping", "race", "sockets"}
-    | {"storage.entry", "storage.exchanges", "storage.pipelines"},
-    {"doubts", "session", "storage.keyed", "terms"},
+    | {"storage.entry", "storage.exchanges", "storage.pipelines"}
+    | {"transport.interface"},
+    {"doubts", "session", "storage.keyed", "terms"} | {"transport.cookie", "transport.header"},
     {"commit", "storage.cookie", "storage.memcached", "storage.memory", "storage.redis"}
-    | {"transport"},
-    {"handle", "storage"},
+    | {"transport.several"},
+    {"storage", "transport.arguments"},
+    {"transport"},
+    {"handle"},
     {"load", "saving"},
     {"visit"},
     {"middleware", "owners"},
@@ -40,7 +43,8 @@ FLOORS = [
 
 # What only these modules may know of the world outside.
 OUTSIDE = {
-    "aiohttp": {"transport", "visit", "middleware", "owners", "testing"},
+    "aiohttp": {"visit", "middleware", "owners", "testing"}
+    | {f"transport.{name}" for name in ("arguments", "cookie", "header", "interface")},
     "aiomcache": {"storage.exchanges", "storage.memcached"},
     "cryptography": {"secret"},
     "pytest": {"testing"},
@@ -150,6 +154,8 @@ def test_the_public_names() -> None:
         "CookieContentSecurity",
         "CookieTooLarge",
         "DeserializationError",
+        "HeaderConfig",
+        "HeaderTooLarge",
         "InvalidSessionKey",
         "Lifecycle",
         "PersistentSession",

@@ -29,7 +29,8 @@ class CookieStorage(AbstractStorage):
     - It keeps the last write: of two parallel requests, the response that the browser takes last
       wins, and what the other one changed is lost.
     - Name and value of the sealed cookie together take at most 4096 bytes, about 2900 bytes of
-      state; what is larger is a `CookieTooLarge`, and the old cookie stands.
+      state; what is larger is a `CookieTooLarge`, and the old cookie stands. (In a session
+      header it is 8000 bytes.)
 
     :param clock: the time now, Unix time in seconds.
     """

@@ -13,12 +13,13 @@ from aiohttp.test_utils import TestClient
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from ..config import TtlExtensionPolicy
+from ..config import CookieConfig, TtlExtensionPolicy
 from ..handle import SessionHandle
 from ..lifecycle import CookieStep, Plan, StorageStep
 from ..load import open_session
 from ..middleware import handles_of
 from ..session import Session
+from ..transport import HeaderTransport, Transport
 
 __all__ = ("cookie_jar", "give_session", "read_session")
 
@@ -63,6 +64,10 @@ async def give_session(
 
     It takes the place of the session that the client had; that one is not ended.
 
+    A client that sends the session header (``aiohttp_client(app, headers={"X-Session-Key": ""})``)
+    gets it by that, in ``client.session.headers``. There is no jar for it: where a response has
+    another value, the test puts that in its place.
+
     :param client: whose cookie jar returns the session cookie: see `cookie_jar`.
     :param state: values by name (or by `StateKey`).
     :param owner: the user that the session belongs to.
@@ -70,7 +75,7 @@ async def give_session(
         they belong to a sub-application; by default the application's first.
     :return: what `read_session` would.
     :raises SessionValueError: for what is not JSON, or not of its key's type.
-    :raises CookieTooLarge: where it is kept in the cookie, and does not fit.
+    :raises CookieTooLarge: where it is kept in the cookie or header, and does not fit.
     :raises RuntimeError: where the client would not send the session cookie.
     """
     handle = _handle(client, handle)
@@ -81,15 +86,12 @@ async def give_session(
     session.owner = owner
     await commit.carry_out(Plan((StorageStep.SAVE,), CookieStep.SET))
     assert commit.stored is not None  # that is what saving does
-    line = handle.transport.line(commit.stored.key, commit.max_age)
-    url = client.make_url(handle.cookie.path)
-    client.session.cookie_jar.update_cookies_from_headers([line], url)
-    if _cookie_line(client, handle) != line.partition(";")[0]:
-        raise RuntimeError(
-            f"the client would not send the cookie {handle.cookie.name!r} to {url}: give it "
-            "cookie_jar=aiohttp_sess.testing.cookie_jar() when it is made, and see that the domain "
-            "in CookieConfig, if there is one, is the test server's"
-        )
+    transport = _transport(handle, _headers(client, handle))
+    line = transport.line(commit.stored.key, commit.max_age)
+    if isinstance(transport, HeaderTransport):
+        client.session.headers[transport.header] = transport.value(line)
+    elif handle.cookie is not None:
+        _keep_cookie(client, handle.cookie, line)
     return session
 
 
@@ -109,9 +111,8 @@ async def read_session(
     :param handle: see `give_session`.
     """
     handle = _handle(client, handle)
-    line = _cookie_line(client, handle)
-    headers = CIMultiDict({} if line is None else {hdrs.COOKIE: line})
-    keys = handle.transport.read(CIMultiDictProxy(headers))
+    headers = _headers(client, handle)
+    keys = _transport(handle, headers).read(headers)
     commit = await open_session(_only_looking(handle), keys)
     return Session(commit.changes, lifecycle=handle.lifecycle)
 
@@ -134,15 +135,42 @@ def _only_looking(handle: SessionHandle) -> SessionHandle:
         handle.lifecycle, ttl_extension_policy=TtlExtensionPolicy.ON_STATE_CHANGES
     )
     return SessionHandle(
-        handle.storage, handle.transport, cookie=handle.cookie, lifecycle=lifecycle
+        handle.storage,
+        handle.transport,
+        cookie=handle.cookie,
+        lifecycle=lifecycle,
+        transports=handle.transports,
     )
 
 
-def _cookie_line(client: TestClient[Any, Any], handle: SessionHandle) -> str | None:
+def _transport(handle: SessionHandle, headers: CIMultiDictProxy[str]) -> Transport:
+    return handle.transport if handle.choice is None else handle.choice.of(headers)
+
+
+def _headers(client: TestClient[Any, Any], handle: SessionHandle) -> CIMultiDictProxy[str]:
+    """What the client would send for the session."""
+    headers = CIMultiDict(client.session.headers)
+    line = None if handle.cookie is None else _cookie_line(client, handle.cookie)
+    if line is not None:
+        headers[hdrs.COOKIE] = line
+    return CIMultiDictProxy(headers)
+
+
+def _keep_cookie(client: TestClient[Any, Any], config: CookieConfig, line: str) -> None:
+    url = client.make_url(config.path)
+    client.session.cookie_jar.update_cookies_from_headers([line], url)
+    if _cookie_line(client, config) != line.partition(";")[0]:
+        raise RuntimeError(
+            f"the client would not send the cookie {config.name!r} to {url}: give it "
+            "cookie_jar=aiohttp_sess.testing.cookie_jar() when it is made, and see that the domain "
+            "in CookieConfig, if there is one, is the test server's"
+        )
+
+
+def _cookie_line(client: TestClient[Any, Any], config: CookieConfig) -> str | None:
     """The Cookie header that the client would send for the session, if any."""
-    url = client.make_url(handle.cookie.path)
-    cookie = client.session.cookie_jar.filter_cookies(url).get(handle.cookie.name)
-    return None if cookie is None else f"{handle.cookie.name}={cookie.value}"
+    cookie = client.session.cookie_jar.filter_cookies(client.make_url(config.path)).get(config.name)
+    return None if cookie is None else f"{config.name}={cookie.value}"
 
 
 def _is_loopback(host: str | None) -> bool:
