@@ -25,7 +25,7 @@ class Changes(Edits):
     """
 
     def __init__(self, record: SessionRecord, *, stored: bool, clock: Callable[[], float]) -> None:
-        self._clock = clock
+        self.clock = clock
         self._outcome = SessionStatus.UNCHANGED  # of what was saved already in this request
         # How often each was asked for, to tell what was saved from what was asked for since.
         self._forces = self._renewals = self._purges = 0
@@ -34,7 +34,8 @@ class Changes(Edits):
     def _start(self, record: SessionRecord, *, stored: bool) -> None:
         self._record = record
         self._begin(EncodedState.of(record.state).raw)
-        self._fields: dict[str, Any] = {}  # owner and lifetime, where this request set them
+        # Owner and lifetime, where this request set them, and when it asked for a renewal.
+        self._fields: dict[str, Any] = {}
         self._forced = False
         self.stored = stored
         self.renewing = False
@@ -57,6 +58,12 @@ class Changes(Edits):
         """The user that the session belongs to."""
         owner: str | None = self._fields.get("owner", self._record.owner)
         return owner
+
+    @property
+    def authenticated(self) -> float | None:
+        """When the session was last renewed, Unix time in seconds; None: never."""
+        when: float | None = self._fields.get("authenticated", self._record.authenticated)
+        return when
 
     @property
     def lifetime(self) -> Lifetime | None:
@@ -125,8 +132,12 @@ class Changes(Edits):
         self._fields[name] = value
         self._touch()
 
-    def renew(self) -> None:
-        """Ask for a new session key."""
+    def renew(self, *, authenticated: float | None = None) -> None:
+        """Ask for a new session key.
+
+        :param authenticated: when that was first asked for, Unix time in seconds; None: now.
+        """
+        self._fields["authenticated"] = self.clock() if authenticated is None else authenticated
         if not self.renewing:
             self._id_before = self._record.id
         self.renewing = True
@@ -138,12 +149,13 @@ class Changes(Edits):
         """It cannot be: the session goes on as it was."""
         if self.renewing:
             self.renewing = False
+            self._fields.pop("authenticated", None)
             self._record = dataclasses.replace(self._record, id=self._id_before)
 
     def purge(self) -> None:
         """End the session; what is done from here on is done to a fresh one."""
         self._start(
-            SessionRecord(created=self._clock(), cookie=self._record.cookie), stored=self.stored
+            SessionRecord(created=self.clock(), cookie=self._record.cookie), stored=self.stored
         )
         self.purging = True
         self._purges += 1
@@ -168,7 +180,7 @@ class Changes(Edits):
             old.cookie,
             old.id,
             old.label,
-            old.authenticated,
+            self.authenticated,
             old.issued,
             old.refreshed,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from .changes import Changes
@@ -125,6 +125,24 @@ class Session(TypedMapping):
         lifetime = lifetime_of(lifecycle)
         if lifetime != self._changes.lifetime:
             self._changes.set_field("lifetime", lifetime)
+
+    def authenticated_within(self, period: timedelta) -> bool:
+        """Whether the last `renew` was at most ``period`` ago; False where there was none.
+
+        Ask before a sensitive action, and for the password again where it says False: "step up"
+        (ASVS 7.5.1, 7.5.3). That login calls `renew` like any other. Neither requests nor writes
+        move it; `purge` forgets it.
+
+        :raises TypeError: for what is no timedelta.
+        :raises ValueError: for a negative one.
+        """
+        if not isinstance(period, timedelta):
+            raise TypeError(f"period must be a timedelta, not {type(period).__name__}")
+        if period < timedelta(0):
+            raise ValueError(f"period must not be negative, as {period} is")
+        when, now = self._changes.authenticated, self._changes.clock()
+        # What is in the future was done by a server whose clock is ahead: it counts as now.
+        return when is not None and now - when <= period.total_seconds()
 
     # -- what is to become of it ----------------------------------------------------------------
 

@@ -177,13 +177,14 @@ def test_the_status_of_what_was_saved_sticks(again: Callable[[Changes], object])
 # -- renewal and purge ----------------------------------------------------------------------------
 
 
-def test_a_renewal_keeps_all_but_the_id() -> None:
+def test_a_renewal_keeps_all_but_the_id_and_says_when_it_was() -> None:
     changes = loaded(a=1)
     before = changes.snapshot().record
     changes.renew()
     after = changes.snapshot().record
     assert after.id != before.id
-    assert dataclasses.replace(after, id=before.id) == before
+    assert after.authenticated == NOW
+    assert dataclasses.replace(after, id=before.id, authenticated=None) == before
     assert changes.renewing
 
 
