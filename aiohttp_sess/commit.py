@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -12,9 +11,9 @@ from .changes import Changes
 from .doubts import Doubts
 from .errors import SessionGone, StorageError, StorageUnavailable
 from .find import find_record
-from .lifecycle import Plan, StorageStep, plan
+from .lifecycle import CookieStep, Plan, StorageStep, plan
 from .operations import Snapshot
-from .race import until_it_wins
+from .race import once, until_it_wins
 from .record import SessionRecord
 from .storage.interface import AbstractStorage, SessionKey, StoredRecord
 from .terms import Terms
@@ -25,7 +24,7 @@ logger = logging.getLogger("aiohttp_sess")
 
 T = TypeVar("T")
 
-_SAVING = (StorageStep.SAVE, StorageStep.UPDATE, StorageStep.RENEW)  # the last step, if any
+_WRITING_NOTHING = (StorageStep.UPDATE_TTL, StorageStep.DELETE)  # as the last step, if any
 
 
 class Commit:
@@ -49,6 +48,7 @@ class Commit:
     """The public id of the session that the last `carry_out` has ended, if it did."""
     ended_it = False  # whether a purge found something to end
     _doubts: Doubts | None = None
+    _reaches_client = True  # whether the client is told of what is being saved
 
     def __init__(
         self,
@@ -83,12 +83,11 @@ class Commit:
     def plan(self) -> Plan:
         """What there is to do."""
         own = self.changes.lifetime
-        refresh = not self.refreshed and self.terms.refreshes_always(own)
         return plan(
             self.changes.due,
             stored=self.stored is not None,
             worth_saving=self.changes.worth_saving,
-            refresh=self.terms.lifecycle(own) if refresh else None,
+            refresh=None if self.refreshed else self.terms.refresh(own, self.stored),
         )
 
     @property
@@ -100,11 +99,7 @@ class Commit:
         return (
             self.changes.untouched
             and not self.rekeyed
-            and (
-                self.refreshed
-                or self.stored is None
-                or not self.terms.refreshes_always(self.changes.lifetime)
-            )
+            and (self.refreshed or not self.terms.refresh(self.changes.lifetime, self.stored))
         )
 
     def start_over(self, record: SessionRecord, stored: StoredRecord | None) -> None:
@@ -124,7 +119,8 @@ class Commit:
         :raises Exception: whatever a function given to `Session.update_value` raises.
         :raises StorageUnavailable: where the storage is.
         """
-        saves = plan.storage[-1] in _SAVING
+        saves = plan.storage[-1] not in _WRITING_NOTHING
+        self._reaches_client = plan.cookie is CookieStep.SET or StorageStep.REFRESH in plan.storage
         return self._carry_out(plan, self._snapshot() if saves else None)
 
     async def _carry_out(self, plan: Plan, saved: Snapshot | None) -> None:
@@ -141,6 +137,8 @@ class Commit:
                     self._settle(saved, await self._save(saved))
                 elif step is StorageStep.UPDATE:
                     self._settle(*await self._until_it_wins(self._update, saved))
+                elif step is StorageStep.REFRESH:
+                    await self._refresh(saved)
                 else:
                     await self._renew(saved)
 
@@ -182,6 +180,12 @@ class Commit:
         self.rekeyed = self.rekeyed or key != self._loaded.key
         self.stored = self._loaded._replace(key=key)
 
+    async def _refresh(self, saved: Snapshot) -> None:
+        key = self._loaded.key
+        saved, stored = await once(self._update, self._again, saved)
+        self._settle(saved, stored or self._loaded)
+        self.rekeyed = self.rekeyed or self._loaded.key != key
+
     async def _renew(self, saved: Snapshot) -> None:
         """Save under a new key, then end the old one; carry over what slipped in between.
 
@@ -222,9 +226,7 @@ class Commit:
             saved = self._doubts.resolve(self._storage, self.changes, saved, latest)
         saved = self.changes.rebase(latest.record, saved)
         self.stored = latest
-        record = saved.record
-        end = self.terms.deadline(record.lifetime, record.created)
-        return saved._replace(record=replace(record, deadline=end))
+        return self.terms.stamped(saved, self._reaches_client)
 
     async def _discard(self, key: SessionKey) -> None:
         try:
@@ -242,7 +244,8 @@ class Commit:
 
     def _snapshot(self) -> Snapshot:
         changes = self.changes
-        return changes.snapshot(self.terms.deadline(changes.lifetime, changes.created))
+        saved = changes.snapshot(self.terms.deadline(changes.lifetime, changes.created))
+        return self.terms.stamped(saved, self._reaches_client)
 
 
 def _gone() -> SessionGone:

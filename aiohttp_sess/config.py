@@ -57,7 +57,18 @@ class TtlExtensionPolicy(enum.Enum):
     ON_STATE_CHANGES = "on-state-changes"
     """When the state changes. Reading costs nothing extra."""
     ON_EVERY_REQUEST = "on-every-request"
-    """At every request that carries the session cookie, whether the handler asks for it or not."""
+    """At every request that carries the session cookie, whether the handler asks for it or not.
+
+    With a lifecycle's ``refresh_after``, sparingly: while less than that share of the TTL has gone,
+    a request that changes nothing reads the record, but neither writes it nor sets a cookie. A
+    session lives for at least (1 - ``refresh_after``) times the TTL after its last request, unless
+    its ``max_lifetime`` ends it.
+
+    Limitations of that: a response that is lost on its way to the client has set its cookie all the
+    same, so keep the share of a `PersistentSession` well below a half. And where a deployment makes
+    the TTL longer, a session has the old one until it is refreshed under the new one: let the share
+    of the new one be less than the old one.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +82,16 @@ class BrowserSession:
     :param ttl_extension_policy: when that time starts anew.
     :param max_lifetime: the end of a session, however active, counted from its creation
         (ASVS 7.3.2); None: there is none.
+    :param refresh_after: how much of the TTL goes by before a request lets it start anew, as a
+        share: at least 0 (each request does) and less than 1. It is about ``ON_EVERY_REQUEST``, and
+        a session lives for at least (1 - ``refresh_after``) times the TTL after its last request:
+        see there.
     """
 
     state_ttl: timedelta = timedelta(days=1)
     ttl_extension_policy: TtlExtensionPolicy = TtlExtensionPolicy.ON_STATE_CHANGES
     max_lifetime: timedelta | None = None
+    refresh_after: float = 0.0
 
     def __post_init__(self) -> None:
         _check_lifetimes("state_ttl", self)
@@ -94,11 +110,16 @@ class PersistentSession:
     :param ttl_extension_policy: when that time starts anew.
     :param max_lifetime: the end of a session, however active, counted from its creation
         (ASVS 7.3.2); None: there is none.
+    :param refresh_after: how much of the TTL goes by before a request lets it start anew, as a
+        share: at least 0 (each request does) and less than 1. It is about ``ON_EVERY_REQUEST``, and
+        a session lives for at least (1 - ``refresh_after``) times the TTL after its last request:
+        see there.
     """
 
     session_ttl: timedelta = timedelta(days=1)
     ttl_extension_policy: TtlExtensionPolicy = TtlExtensionPolicy.ON_STATE_CHANGES
     max_lifetime: timedelta | None = None
+    refresh_after: float = 0.0
 
     def __post_init__(self) -> None:
         _check_lifetimes("session_ttl", self)
@@ -126,6 +147,13 @@ def _check_lifetimes(ttl_name: str, lifecycle: Lifecycle) -> None:
         # Max-Age and memcached count whole seconds: less than one would be "at once" there.
         if value < timedelta(seconds=1):
             raise ValueError(f"{name} must be at least one second, not {value}")
+    share = lifecycle.refresh_after
+    if isinstance(share, bool) or not isinstance(share, int | float):
+        raise TypeError(f"refresh_after must be a number, not {type(share).__name__}")
+    if not 0 <= share < 1:
+        raise ValueError(
+            f"refresh_after must be a share of the TTL, at least 0 and less than 1, not {share}"
+        )
 
 
 @dataclass(frozen=True, slots=True)

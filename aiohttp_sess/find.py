@@ -9,9 +9,17 @@ from .errors import DeserializationError
 from .record import SessionRecord
 from .storage.interface import AbstractStorage, SessionKey, StoredRecord
 
-__all__ = ("find_record", "fresh_record")
+__all__ = ("Unreadable", "find_record", "fresh_record")
 
 logger = logging.getLogger("aiohttp_sess")
+
+
+class Unreadable(StoredRecord):
+    """An empty record in the place of one that cannot be read. Only who writes to the session may
+    replace that: a later release may be able to read it.
+    """
+
+    __slots__ = ()
 
 
 async def find_record(
@@ -28,7 +36,7 @@ async def find_record(
         logger.warning("session of %r: %s; it begins empty", cookie, error)
         if error.revision is None:
             return None
-        return StoredRecord(key, fresh_record(storage, cookie), error.revision)
+        return Unreadable(key, fresh_record(storage, cookie), error.revision)
     return None if stored is None or stored.record.cookie != cookie else stored
 
 

@@ -46,6 +46,8 @@ class SessionHandle:
         # A cookie with a Max-Age must not promise more than the storage keeps, so the TTL of a
         # persistent session starts anew at the end of the request.
         at_load = self.refreshes_always and isinstance(lifecycle, BrowserSession)
+        # And what is done sparingly is done when the record says so.
+        at_load = at_load and not lifecycle.refresh_after
         self.ttl_at_load = lifecycle.ttl if at_load else None
         """The TTL that starts anew when a session is loaded, if it does."""
         self.conflict_timeout = 5.0

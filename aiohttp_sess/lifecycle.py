@@ -17,7 +17,9 @@ __all__ = (
     "max_age",
     "plan",
     "plan_after_headers",
+    "refresh_due",
     "refreshes_always",
+    "spares_refreshes",
     "ttl_left",
 )
 
@@ -28,6 +30,7 @@ class StorageStep(enum.Enum):
     SAVE = "save"
     UPDATE = "update"
     UPDATE_TTL = "update_ttl"
+    REFRESH = "update, with nothing changed but when the TTL started anew"
     RENEW = "save under a new key, then delete the old"
     DELETE = "delete"
 
@@ -70,8 +73,9 @@ def plan(
             return Plan((StorageStep.DELETE, StorageStep.SAVE), CookieStep.SET)
         return Plan((StorageStep.DELETE,), CookieStep.ERASE)
     if status is SessionStatus.UNCHANGED and refresh is not None:
+        step = StorageStep.REFRESH if spares_refreshes(refresh) else StorageStep.UPDATE_TTL
         persistent = isinstance(refresh, PersistentSession)
-        return Plan((StorageStep.UPDATE_TTL,), CookieStep.SET if persistent else CookieStep.KEEP)
+        return Plan((step,), CookieStep.SET if persistent else CookieStep.KEEP)
     if status is SessionStatus.CHANGED:
         return _UPDATE
     return _RENEW if status is SessionStatus.RENEWED else _NOTHING
@@ -86,7 +90,7 @@ def plan_after_headers(
     :param new_lifetime: whether the session was given a lifecycle of its own.
     """
     steps = todo.storage
-    if steps in ((), (StorageStep.UPDATE_TTL,)):
+    if steps in ((), (StorageStep.UPDATE_TTL,), (StorageStep.REFRESH,)):
         return _NOTHING, None
     if not server_side:
         return _NOTHING, (
@@ -115,6 +119,22 @@ def plan_after_headers(
 def refreshes_always(lifecycle: Lifecycle) -> bool:
     """Whether the TTL starts anew at every request."""
     return lifecycle.ttl_extension_policy is TtlExtensionPolicy.ON_EVERY_REQUEST
+
+
+def spares_refreshes(lifecycle: Lifecycle) -> bool:
+    """Whether it does so only where a share of it has gone, which the record then has to know."""
+    return lifecycle.refresh_after > 0 and refreshes_always(lifecycle)
+
+
+def refresh_due(lifecycle: Lifecycle, refreshed: float | None, now: float) -> bool:
+    """Whether so much of the TTL has gone that it is to start anew.
+
+    :param refreshed: when it last did, Unix time in seconds; None: it is not known.
+    """
+    # What was done in the future was done by another clock, or before this one was set back.
+    if not spares_refreshes(lifecycle) or refreshed is None or refreshed > now:
+        return True
+    return now >= refreshed + lifecycle.refresh_after * lifecycle.ttl.total_seconds()
 
 
 def deadline(lifecycle: Lifecycle, created: float) -> float | None:

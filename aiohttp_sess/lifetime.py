@@ -20,7 +20,8 @@ def lifecycle_of(lifetime: Lifetime) -> Lifecycle:
     )
     longest = lifetime.max_lifetime
     max_lifetime = None if longest is None else timedelta(seconds=longest)
-    return (PersistentSession if lifetime.persistent else BrowserSession)(ttl, policy, max_lifetime)
+    kind = PersistentSession if lifetime.persistent else BrowserSession
+    return kind(ttl, policy, max_lifetime, refresh_after=lifetime.refresh_after)
 
 
 def lifetime_of(lifecycle: Lifecycle) -> Lifetime:
@@ -31,4 +32,5 @@ def lifetime_of(lifecycle: Lifecycle) -> Lifetime:
         ttl=lifecycle.ttl.total_seconds(),
         every_request=lifecycle.ttl_extension_policy is TtlExtensionPolicy.ON_EVERY_REQUEST,
         max_lifetime=None if longest is None else longest.total_seconds(),
+        refresh_after=float(lifecycle.refresh_after),
     )

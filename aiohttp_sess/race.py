@@ -15,11 +15,27 @@ from typing import TypeVar
 from .errors import SessionConflict
 from .operations import Snapshot
 
-__all__ = ("until_it_wins",)
+__all__ = ("once", "until_it_wins")
 
 T = TypeVar("T")
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.002, 0.1  # seconds
+
+
+async def once(
+    attempt: Callable[[Snapshot], Awaitable[T]],
+    again: Callable[[Snapshot], Awaitable[Snapshot]],
+    saved: Snapshot,
+) -> tuple[Snapshot, T | None]:
+    """The same for a TTL that is to start anew, as it does with any write: where another request
+    was first, there is nothing left to be written. None is answered then.
+
+    See `until_it_wins` for the parameters.
+    """
+    try:
+        return saved, await attempt(saved)
+    except SessionConflict:
+        return await again(saved), None
 
 
 async def until_it_wins(

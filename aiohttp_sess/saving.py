@@ -9,7 +9,9 @@ from typing import Any
 
 from .commit import Commit
 from .errors import (
+    CookieTooLarge,
     DeserializationError,
+    SerializationError,
     SessionConflict,
     SessionError,
     SessionGone,
@@ -17,7 +19,7 @@ from .errors import (
 )
 from .find import find_record, fresh_record
 from .handle import SessionHandle
-from .lifecycle import CookieStep, Plan, plan_after_headers
+from .lifecycle import CookieStep, Plan, StorageStep, plan_after_headers
 from .sockets import Binding, Socket
 from .transport import Transport
 from .turns import Turns
@@ -42,6 +44,7 @@ class Saving:
     """What `Transport.mark` adds to the response."""
     _turns: Turns | None = None  # there are some from when there is something to do
     _told = False  # whether the log knows of changes that were dropped
+    _refreshed: float | None = None  # when a websocket's sign of life last did that
     _ended_id: str | None = None  # the public id of the session that others ended
 
     def __init__(self, handle: SessionHandle, commit: Commit, transport: Transport) -> None:
@@ -72,26 +75,38 @@ class Saving:
             if latest is None:
                 self._drop()
                 return False
-            renewing = commit.changes.renewing
+            renewing, when = commit.changes.renewing, commit.changes.authenticated
             commit.start_over(latest.record, latest)
             if renewing:  # a login that another task of this request is at: never forgotten
-                commit.changes.renew()
+                commit.changes.renew(authenticated=when)
             return True
 
     async def alive(self, refresh: bool) -> bool:
-        """Whether the session is still there; with ``refresh``, its TTL starts anew."""
-        stored, storage = self.commit.stored, self._handle.storage
+        """Whether the session is still there; with ``refresh``, its TTL starts anew: here, as no
+        cookie goes along, without a word in the record.
+        """
+        commit, storage = self.commit, self._handle.storage
+        stored, terms, own = commit.stored, commit.terms, commit.changes.lifetime
         if stored is None:
             return False
+        at_once = refresh and not terms.spares_refreshes(own)
         try:
-            latest = await storage.load(stored.key, ttl=self.commit.ttl if refresh else None)
+            latest = await storage.load(stored.key, ttl=commit.ttl if at_once else None)
         except DeserializationError:
             return True  # it cannot be read, but it was not ended
-        if latest is None or not refresh or latest.record.lifetime == self.commit.changes.lifetime:
+        if latest is None or not refresh:
             return latest is not None
-        # Another request has given it another lifecycle.
-        ttl = self.commit.terms.ttl_of(latest.record)
-        return await storage.update_ttl(stored.key, ttl) is not None
+        record = latest.record
+        if at_once:
+            if record.lifetime == own:
+                return True
+            # Another request has given it another lifecycle.
+        elif not terms.activity_due(record.lifetime, record.refreshed, self._refreshed):
+            return True
+        now = storage.clock()
+        key = await storage.update_ttl(stored.key, terms.ttl_of(record))
+        self._refreshed = now
+        return key is not None
 
     async def bind(self, request: object, socket: Socket, check_every: float) -> Binding:
         """See `aiohttp_sess.Session.bind`; it is bound until ``request`` is released."""
@@ -139,13 +154,20 @@ class Saving:
         elif changes.purging and not todo.storage:
             changes.ended()
             self.gone = False
-        if todo.storage:
-            work = self._carry_out(todo, commit.carry_out(todo))
-            # In a cookie storage nothing waits, so nothing can cut it in half.
-            await (self._turn().run(work) if server_side else work)
-        if commit.rekeyed and self.line is None and commit.stored is not None:
-            self.line = self.transport.line(commit.stored.key, commit.max_age)
-            commit.rekeyed = False
+        try:
+            if todo.storage:
+                work = self._carry_out(todo, commit.carry_out(todo))
+                # In a cookie storage nothing waits, so nothing can cut it in half.
+                await (self._turn().run(work) if server_side else work)
+            if commit.rekeyed and self.line is None and commit.stored is not None:
+                self.line = self.transport.line(commit.stored.key, commit.max_age)
+                commit.rekeyed = False
+        except (CookieTooLarge, SerializationError) as error:
+            if StorageStep.REFRESH not in todo.storage:
+                raise
+            # Who only reads does not fail because a record has no room for the time now.
+            logger.warning("session %s: its TTL does not start anew: %s", commit.public_id, error)
+            commit.refreshed, commit.rekeyed = True, False
         return impossible
 
     async def _carry_out(self, todo: Plan, work: Coroutine[Any, Any, None]) -> None:
@@ -172,7 +194,8 @@ class Saving:
             try:
                 self.line = transport.line(commit.stored.key, commit.max_age)
             except SessionError:
-                commit.changes.force()  # the client does not get it, so it is not saved
+                if StorageStep.REFRESH not in todo.storage:
+                    commit.changes.force()  # the client does not get it, so it is not saved
                 raise
 
     def _drop(self) -> None:

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 from .config import BrowserSession, Lifecycle
-from .lifecycle import deadline, max_age, refreshes_always, ttl_left
+from .find import Unreadable
+from .lifecycle import (
+    deadline,
+    max_age,
+    refresh_due,
+    refreshes_always,
+    spares_refreshes,
+    ttl_left,
+)
 from .lifetime import lifecycle_of
+from .operations import Snapshot
 from .record import Lifetime, SessionRecord
+from .storage.interface import StoredRecord
 
 __all__ = ("Terms",)
 
@@ -32,6 +43,48 @@ class Terms:
     def refreshes_always(self, own: Lifetime | None) -> bool:
         """Whether the TTL starts anew at every request."""
         return self._refreshes_always if own is None else refreshes_always(lifecycle_of(own))
+
+    def spares_refreshes(self, own: Lifetime | None) -> bool:
+        """Whether it does so only where a share of it has gone."""
+        return spares_refreshes(self.lifecycle(own))
+
+    def refresh(self, own: Lifetime | None, stored: StoredRecord | None) -> Lifecycle | None:
+        """The lifecycle under which the TTL of what is stored is to start anew, although nothing
+        changed; None where it is not.
+        """
+        if stored is None or not self.refreshes_always(own):
+            return None
+        lifecycle = self.lifecycle(own)
+        if spares_refreshes(lifecycle) and isinstance(stored, Unreadable):
+            return None  # it would have to be written anew
+        due = refresh_due(lifecycle, stored.record.refreshed, self._clock())
+        return lifecycle if due else None
+
+    def activity_due(self, own: Lifetime | None, *refreshed: float | None) -> bool:
+        """The same for a sign of life that is no request, which counts under either policy.
+
+        :param refreshed: when the TTL started anew, Unix time in seconds; None: it is not known.
+        """
+        lifecycle, now = self.lifecycle(own), self._clock()
+        return all(refresh_due(lifecycle, when, now) for when in refreshed)
+
+    def stamped(self, saved: Snapshot, reaches_client: bool) -> Snapshot:
+        """``saved`` as it is to be written now: with its deadline, and with when its TTL started
+        anew, where that is asked for.
+
+        :param reaches_client: whether the cookie lasts as long, if it has a Max-Age.
+        """
+        record = saved.record
+        lifecycle, refreshed = self.lifecycle(record.lifetime), None
+        if spares_refreshes(lifecycle):
+            if reaches_client:
+                refreshed = self._clock()
+            elif "lifetime" not in saved.fields:
+                refreshed = record.refreshed
+        end = deadline(lifecycle, record.created)
+        if (end, refreshed) == (record.deadline, record.refreshed):
+            return saved
+        return saved._replace(record=replace(record, deadline=end, refreshed=refreshed))
 
     def deadline(self, own: Lifetime | None, created: float) -> float | None:
         """When a session ends, however active it is; Unix time in seconds."""
