@@ -24,8 +24,6 @@ logger = logging.getLogger("aiohttp_sess")
 
 T = TypeVar("T")
 
-_WRITING_NOTHING = (StorageStep.UPDATE_TTL, StorageStep.DELETE)  # as the last step, if any
-
 
 class Commit:
     """The storage's side of one session in one request.
@@ -119,7 +117,7 @@ class Commit:
         :raises Exception: whatever a function given to `Session.update_value` raises.
         :raises StorageUnavailable: where the storage is.
         """
-        saves = plan.storage[-1] not in _WRITING_NOTHING
+        saves = plan.storage[-1] not in (StorageStep.UPDATE_TTL, StorageStep.DELETE)
         self._reaches_client = plan.cookie is CookieStep.SET or StorageStep.REFRESH in plan.storage
         return self._carry_out(plan, self._snapshot() if saves else None)
 

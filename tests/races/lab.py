@@ -140,7 +140,9 @@ class Slow:
 class Lab:
     """See the module."""
 
-    def __init__(self, storage: GatedStorage, *, every_request: bool = False) -> None:
+    def __init__(
+        self, storage: GatedStorage, *, every_request: bool = False, refresh_after: float = 0.0
+    ) -> None:
         self.storage = storage
         self.app = web.Application()
         policy = TtlExtensionPolicy.ON_EVERY_REQUEST if every_request else None
@@ -148,7 +150,9 @@ class Lab:
             self.app,
             storage,
             cookie=CookieConfig(secure=False),
-            lifecycle=PersistentSession(ttl_extension_policy=policy) if policy else None,
+            lifecycle=PersistentSession(ttl_extension_policy=policy, refresh_after=refresh_after)
+            if policy
+            else None,
         )
         self.app.router.add_get("/", self._buffered)
         self.app.router.add_get("/stream", self._stream)
