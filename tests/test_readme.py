@@ -106,6 +106,26 @@ async def test_the_login_begins_another_key_and_the_logout_ends_it(
     assert await read_session(client) == {}
 
 
+async def test_an_email_address_is_changed_by_who_has_just_logged_in(
+    aiohttp_client: AiohttpClient,
+) -> None:
+    async def is_password(user_id: int, password: str) -> bool:
+        return (user_id, password) == (42, "hunter2")
+
+    block = block_with("def change_email(")
+    block["is_password"] = is_password
+    client = await aiohttp_client(
+        application(change=block["change_email"]), cookie_jar=cookie_jar()
+    )
+    await give_session(client, {"user_id": 42})
+    statuses = []
+    for form in ({}, {"password": "guess"}, {"password": "hunter2"}, {}):
+        async with client.post("/change", data={"email": "a@example.com", **form}) as response:
+            statuses.append(response.status)
+    assert statuses == [403, 403, 200, 200]
+    assert (await read_session(client))["email"] == "a@example.com"
+
+
 async def test_the_cart_has_a_type(aiohttp_client: AiohttpClient) -> None:
     app = application(add=block_with("class Cart")["add_to_cart"])
     client = await aiohttp_client(app, cookie_jar=cookie_jar())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -37,6 +39,12 @@ async def _login(request: web.Request) -> web.Response:
     session["user_id"] = (await request.json())["user_id"]
     session.renew()
     return web.json_response(await _state(request))
+
+
+async def _fresh(request: web.Request) -> web.Response:
+    """Whether the login was within the last minute."""
+    session = await get_session(request)
+    return web.json_response(session.authenticated_within(timedelta(minutes=1)))
 
 
 async def _logout(request: web.Request) -> web.Response:
@@ -97,6 +105,7 @@ class SampleApplication(Capabilities):
         app.router.add_get("/untouched", _untouched)
         app.router.add_get("/test/", _index)
         app.router.add_get("/protected/count", _index)
+        app.router.add_get("/fresh", _fresh)
         app.router.add_post("/do_something", _do_something)
         app.router.add_post("/login", _login)
         app.router.add_post("/logout", _logout)

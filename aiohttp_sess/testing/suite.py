@@ -8,6 +8,7 @@ from .lifetimes import LifetimeCases
 from .promises import PromiseCases
 from .records import RecordCases
 from .revisions import RevisionCases
+from .sparing import SparingCases
 from .workflows import WorkflowCases
 
 __all__ = ("StorageSuite",)
@@ -20,6 +21,7 @@ class StorageSuite(
     HostileCases,
     WorkflowCases,
     ExpirationCases,
+    SparingCases,
     PromiseCases,
 ):
     """Says whether a storage keeps the contract of `AbstractStorage`, alone and over HTTP.

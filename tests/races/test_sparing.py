@@ -171,3 +171,18 @@ async def test_a_write_that_could_not_set_the_cookie_takes_no_refresh_away(lab: 
     assert DAY in (await lab.request(read, cookie)).cookies[0]
     assert not await is_due(lab, cookie)
     assert await lab.state(cookie) == {"n": 1, "x": 1}
+
+
+async def test_a_write_that_is_done_again_is_a_refresh_as_ever(lab: Lab) -> None:
+    """Also where the record that it is done on was not refreshed."""
+    cookie = await lab.begin(n=1)
+    stream = await lab.slow(write, cookie, stream=True)
+    await grow_old(lab, cookie)
+    gate = lab.storage.gate("update")
+    request = asyncio.create_task(lab.request(write, cookie))
+    await gate.reached.wait()
+    await stream.go_on()
+    assert await is_due(lab, cookie)
+    gate.opened.set()
+    assert DAY in (await request).cookies[0]
+    assert not await is_due(lab, cookie)
