@@ -55,7 +55,9 @@ class Terms:
         if stored is None or not self.refreshes_always(own):
             return None
         lifecycle = self.lifecycle(own)
-        if spares_refreshes(lifecycle) and isinstance(stored, Unreadable):
+        if not spares_refreshes(lifecycle):
+            return lifecycle
+        if isinstance(stored, Unreadable):
             return None  # it would have to be written anew
         due = refresh_due(lifecycle, stored.record.refreshed, self._clock())
         return lifecycle if due else None
