@@ -224,7 +224,7 @@ class Commit:
             saved = self._doubts.resolve(self._storage, self.changes, saved, latest)
         saved = self.changes.rebase(latest.record, saved)
         self.stored = latest
-        return self.terms.stamped(saved, self._reaches_client)
+        return self.terms.dated(saved, self._reaches_client)
 
     async def _discard(self, key: SessionKey) -> None:
         try:
@@ -243,7 +243,7 @@ class Commit:
     def _snapshot(self) -> Snapshot:
         changes = self.changes
         saved = changes.snapshot(self.terms.deadline(changes.lifetime, changes.created))
-        return self.terms.stamped(saved, self._reaches_client)
+        return self.terms.dated(saved, self._reaches_client)
 
 
 def _gone() -> SessionGone:

@@ -70,21 +70,22 @@ class Terms:
         lifecycle, now = self.lifecycle(own), self._clock()
         return all(refresh_due(lifecycle, when, now) for when in refreshed)
 
-    def stamped(self, saved: Snapshot, reaches_client: bool) -> Snapshot:
+    def dated(self, saved: Snapshot, reaches_client: bool) -> Snapshot:
         """``saved`` as it is to be written now: with its deadline, and with when its TTL started
         anew, where that is asked for.
 
         :param reaches_client: whether the cookie lasts as long, if it has a Max-Age.
         """
         record = saved.record
-        lifecycle, refreshed = self.lifecycle(record.lifetime), None
+        lifecycle, refreshed, end = self.lifecycle(record.lifetime), None, None
         if spares_refreshes(lifecycle):
             if reaches_client:
                 refreshed = self._clock()
             elif "lifetime" not in saved.fields:
                 refreshed = record.refreshed
-        end = deadline(lifecycle, record.created)
-        if (end, refreshed) == (record.deadline, record.refreshed):
+        if lifecycle.max_lifetime is not None:
+            end = deadline(lifecycle, record.created)
+        if end == record.deadline and refreshed == record.refreshed:
             return saved
         return saved._replace(record=replace(record, deadline=end, refreshed=refreshed))
 

@@ -112,14 +112,14 @@ def test_what_is_written_says_when_it_was_refreshed(kind: Callable[..., Lifecycl
     terms = Terms(sparing, lambda: NOW)
     changes = Changes(SessionRecord(refreshed=5.0), stored=True, clock=lambda: NOW)
     saved = changes.snapshot()
-    stamped = terms.stamped(saved, True).record
-    assert stamped == replace(saved.record, refreshed=NOW, deadline=stamped.created + 100)
+    dated = terms.dated(saved, True).record
+    assert dated == replace(saved.record, refreshed=NOW, deadline=dated.created + 100)
     # After the headers the cookie is not told, so it does not count.
-    assert terms.stamped(saved, False).record.refreshed == 5.0
+    assert terms.dated(saved, False).record.refreshed == 5.0
     changes.set_field("lifetime", lifetime_of(sparing))
-    assert terms.stamped(changes.snapshot(), False).record.refreshed is None
+    assert terms.dated(changes.snapshot(), False).record.refreshed is None
     changes.set_field("lifetime", lifetime_of(kind(HUNDRED, EVERY)))
-    assert terms.stamped(changes.snapshot(), True).record.refreshed is None
+    assert terms.dated(changes.snapshot(), True).record.refreshed is None
 
 
 @pytest.mark.parametrize("kind", KINDS)
