@@ -45,6 +45,8 @@ class Commit:
     ended: str | None = None
     """The public id of the session that the last `carry_out` has ended, if it did."""
     ended_it = False  # whether a purge found something to end
+    fits: Callable[[SessionKey, int | None], object] = staticmethod(lambda key, max_age: None)
+    """Raises where the client cannot take a key: a renewal then leaves the old one as it was."""
     _doubts: Doubts | None = None
     _reaches_client = True  # whether the client is told of what is being saved
 
@@ -197,6 +199,7 @@ class Commit:
             nonlocal new, is_in_it
             if saved is not is_in_it:
                 new, is_in_it = await self._replace(new, saved), saved
+            self.fits(new.key, self.max_age)
             return await self._storage.delete(self._loaded.key, revision=self._loaded.revision)
 
         try:
@@ -231,8 +234,7 @@ class Commit:
             await self._storage.delete(key)
         except StorageError as error:
             logger.warning(
-                "a record that was saved for a renewal is left over: %s. Nobody has its key, and "
-                "it goes with its TTL",
+                "a record saved for a renewal is left over: %s. It goes with its TTL",
                 error,
             )
 

@@ -82,17 +82,18 @@ def plan(
 
 
 def plan_after_headers(
-    todo: Plan, *, server_side: bool, new_lifetime: bool
+    todo: Plan, *, server_side: bool, new_lifetime: bool, ends_early: bool = False
 ) -> tuple[Plan, str | None]:
     """What of a plan can be done without a cookie, and why the rest cannot.
 
     :param server_side: whether the storage keeps records on the server.
     :param new_lifetime: whether the session was given a lifecycle of its own.
+    :param ends_early: whether a session can be ended, also where its record is in the cookie.
     """
     steps = todo.storage
     if steps in ((), (StorageStep.UPDATE_TTL,), (StorageStep.REFRESH,)):
         return _NOTHING, None
-    if not server_side:
+    if not server_side and not (ends_early and StorageStep.DELETE in steps):
         return _NOTHING, (
             "it changed after the headers were sent, and its storage keeps everything in the "
             "cookie; change it before the response is prepared, or use a storage on the server"

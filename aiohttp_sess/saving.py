@@ -145,9 +145,13 @@ class Saving:
             return None
         todo, impossible = commit.plan(), None
         server_side = self._handle.storage.server_side
+        ends_early = self._handle.storage.ends_sessions_early
         if sent:
             todo, impossible = plan_after_headers(
-                todo, server_side=server_side, new_lifetime=changes.new_lifetime
+                todo,
+                server_side=server_side,
+                new_lifetime=changes.new_lifetime,
+                ends_early=ends_early,
             )
             if changes.renewing and impossible:
                 changes.cancel_renewal()
@@ -156,9 +160,11 @@ class Saving:
             self.gone = False
         try:
             if todo.storage:
+                if not server_side:  # only a key that is a record can be too long for a cookie
+                    commit.fits = self.transport.line
                 work = self._carry_out(todo, commit.carry_out(todo))
-                # In a cookie storage nothing waits, so nothing can cut it in half.
-                await (self._turn().run(work) if server_side else work)
+                # In a storage that only seals nothing waits, so nothing can cut it in half.
+                await (self._turn().run(work) if ends_early else work)
             if commit.rekeyed and self.line is None and commit.stored is not None:
                 self.line = self.transport.line(commit.stored.key, commit.max_age)
                 commit.rekeyed = False

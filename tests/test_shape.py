@@ -21,7 +21,7 @@ PACKAGE = ROOT / "aiohttp_sess"
 FLOORS = [
     {"errors", "status"},
     {"config", "record", "secret", "storage.batches", "turns", "values"},
-    {"header_config", "lifetime", "watched"},
+    {"header_config", "lifetime", "storage.marks", "watched"},
     {"operations"},
     {"edits", "storage.interface"},
     {"changes"},
@@ -29,8 +29,9 @@ FLOORS = [
     | {"storage.entry", "storage.exchanges", "storage.pipelines"}
     | {"transport.interface"},
     {"doubts", "session", "storage.keyed", "terms"} | {"transport.cookie", "transport.header"},
-    {"commit", "storage.cookie", "storage.memcached", "storage.memory", "storage.redis"}
+    {"commit", "storage.memcached", "storage.memory", "storage.redis", "storage.revocations"}
     | {"transport.several"},
+    {"storage.cookie"},
     {"storage", "transport.arguments"},
     {"transport"},
     {"handle"},

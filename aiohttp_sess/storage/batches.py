@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Generic, TypeVar
 
@@ -47,6 +48,7 @@ class Batches(ABC, Generic[C]):
     def __init__(self, *, timeout: float, exchanges: int) -> None:
         self._timeout = timeout
         self._slots = exchanges
+        self._held = 0  # by how many `together` commands are kept from leaving alone
         self._under_way: set[asyncio.Task[Sequence[Any]]] = set()
         self._waiting: deque[_Waiting[C]] = deque()
         self._leaving: asyncio.Handle | None = None  # when those who wait leave
@@ -72,7 +74,7 @@ class Batches(ABC, Generic[C]):
         :raises TimeoutError: where it took too long.
         :raises Exception: whatever the exchange raises.
         """
-        if not self._running and not self._waiting:
+        if not (self._running or self._waiting or self._held):
             began = self._begin()
             try:
                 async with asyncio.timeout(self._timeout):
@@ -88,6 +90,15 @@ class Batches(ABC, Generic[C]):
         if self._leaving is None and len(self._running) < self._slots:
             self._leave_in_time()
         return await one.reply
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """For who has several commands: those of one turn leave in one exchange, the first too."""
+        self._held += 1
+        try:
+            yield
+        finally:
+            self._held -= 1
 
     async def close(self) -> None:
         """Give up what waits and what is under way, but for a command that left alone."""

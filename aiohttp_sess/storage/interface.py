@@ -85,8 +85,14 @@ class AbstractStorage(ABC):
 
     server_side: ClassVar[bool] = True
     """Whether records live on the server, so that a session can be ended and its key stays the same
-    from save to save. False: the session key is the record itself, and must be sealed; its methods
-    must not wait for anything, since they are not protected from cancellation."""
+    from save to save. False: the session key is the record itself, and must be sealed."""
+
+    @property
+    def ends_sessions_early(self) -> bool:
+        """Whether a session can be ended before its TTL is over. Where not, the storage's methods
+        must not wait for anything, since they are not protected from cancellation.
+        """
+        return self.server_side
 
     clock: Callable[[], float] = staticmethod(time.time)
     """The time now, Unix time in seconds. Tests set it to a fake clock."""

@@ -5,12 +5,14 @@ What the bytes are is said in `aiohttp_sess.storage.entry`.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import time
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import timedelta
+from typing import Any
 
 from ..errors import DeserializationError, SessionConflict, SessionGone, StorageUnavailable
 from ..record import SessionRecord, decode_record
@@ -33,7 +35,7 @@ __all__ = ("KeyedStorage",)
 logger = logging.getLogger("aiohttp_sess")
 
 _END_TTL = 60.0  # seconds; longer than a command is sent again
-# A name has 64 more characters, and memcached takes 250 without spaces.
+# A name has at most 72 more characters, and memcached takes 250 without spaces.
 _PREFIX = re.compile(r"[\x21-\x7e]{0,128}")
 _ATTEMPTS = 3  # a random key is never taken: a backend that says so thrice is broken
 
@@ -92,6 +94,12 @@ class KeyedStorage(AbstractStorage):
     async def touch(self, name: str, ttl: float) -> bool:
         """Let the entry's lifetime start anew; False where there is none, or an end of one."""
         return live(await self.read(name, ttl)) is not None
+
+    async def together(self, *calls: Coroutine[Any, Any, Any]) -> list[Any]:
+        """The answers to several calls of the methods above at once. Override it where the backend
+        can take them in one exchange.
+        """
+        return await asyncio.gather(*calls)
 
     def name_of(self, key: SessionKey) -> str | None:
         """The name under which the record of a session key is kept; None for no such key."""

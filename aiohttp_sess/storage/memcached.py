@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from asyncio import LimitOverrunError
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Self
 
 from ..errors import SerializationError, StorageUnavailable
@@ -117,6 +117,10 @@ class MemcachedStorage(KeyedStorage):
         key = name.encode()
         (reply,) = await self._ask(key, b"delete %b\r\n" % key)
         return reply.status == b"DELETED"
+
+    async def together(self, *calls: Coroutine[Any, Any, Any]) -> list[Any]:
+        with self._exchanges.together():
+            return await super().together(*calls)
 
     async def close(self) -> None:
         await self._exchanges.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Self
 
 from ..errors import StorageUnavailable
@@ -155,6 +155,10 @@ class RedisStorage(KeyedStorage):
 
     async def remove(self, name: str) -> bool:
         return bool(await self._ask("DEL", name))
+
+    async def together(self, *calls: Coroutine[Any, Any, Any]) -> list[Any]:
+        with self._pipelines.together():
+            return await super().together(*calls)
 
     async def close(self) -> None:
         await self._pipelines.close()

@@ -113,3 +113,39 @@ class TestMemcached(StorageSuite):
     def ask(self, command: str) -> str:
         """The line that memcached answers."""
         return self.server.ask(f"{command}\r\n".encode(), b"\r\n").decode()
+
+
+class RevokingCookieSuite(StorageSuite):
+    """Cookies with a list of those that were ended."""
+
+    detects_conflicts: ClassVar[bool] = False
+    server_side: ClassVar[bool] = False
+    keyed: ClassVar[bool] = False
+    state_size: ClassVar[int] = 2_500
+
+
+class TestCookieRevokedInMemory(RevokingCookieSuite):
+    @pytest.fixture
+    def storage(self, clock: FakeClock) -> CookieStorage:
+        return CookieStorage(revocations=MemoryStorage(clock=clock), clock=clock)
+
+
+class TestCookieRevokedInRedis(RevokingCookieSuite):
+    @pytest.fixture
+    async def storage(
+        self, redis_server: RedisServer, clock: FakeClock
+    ) -> AsyncIterator[CookieStorage]:
+        revocations = RedisStorage.from_url(redis_server.url, key_prefix=prefix())
+        yield (storage := CookieStorage(revocations=revocations, clock=clock))
+        await storage.close()
+
+
+class TestCookieRevokedInMemcached(RevokingCookieSuite):
+    @pytest.fixture
+    async def storage(
+        self, memcached_server: MemcachedServer, clock: FakeClock
+    ) -> AsyncIterator[CookieStorage]:
+        server = memcached_server
+        revocations = MemcachedStorage.connect(server.host, server.port, key_prefix=prefix())
+        yield (storage := CookieStorage(revocations=revocations, clock=clock))
+        await storage.close()
