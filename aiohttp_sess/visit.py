@@ -84,8 +84,8 @@ class Visit:
         if self._work.gone:
             raise SessionGone("the session was ended meanwhile; its changes are dropped")
         now = self._work.commit.stored
-        # Nobody else can end a session whose key is only about to be told to the client.
-        if stored is not None and now is not None and now.key == stored.key:
+        # Nobody else can end a session of which the client is only about to be told.
+        if stored is not None and now is not None and now.record.id == stored.record.id:
             self._early_line = self._work.line
 
     async def reload(self) -> bool:

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import msgspec
 
-from ..errors import SessionConflict, SessionGone, StorageUnavailable
+from ..errors import SessionGone, StorageUnavailable
 from ..record import SessionRecord
 from .entry import Entry, new_end, version_of
 from .keyed import KeyedStorage
@@ -168,7 +168,9 @@ class Revocations:
             if entry is not None and entry.value == value:
                 return True  # it was sent again after a lost reply
             before = None if entry is None else _mark(entry, kind)
-        raise SessionConflict("others kept writing the same entry of the revocations")
+        raise StorageUnavailable(
+            f"the backend refused to write an entry {_ATTEMPTS} times: it is not working"
+        )
 
 
 def _mark(entry: Entry, kind: type[M]) -> M:
