@@ -8,6 +8,7 @@ record, and goes on with JSON. An entry lives as long as any cookie can that it 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
@@ -128,8 +129,9 @@ class Revocations:
             limit = clock() + MARGIN
             if mark is None:
                 return OwnerMark(limit, kept)
-            # Never earlier than it was: another process may be ahead.
-            return OwnerMark(max(limit, mark.not_before), kept, mark.limit(kept))
+            # Always later than it was, which those who were let in since are dated by.
+            later = math.nextafter(mark.not_before, math.inf)
+            return OwnerMark(max(limit, later), kept, mark.limit(kept))
 
         await self._write(owner_digest(cookie, owner), OwnerMark, ended)
 
