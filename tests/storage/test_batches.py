@@ -96,3 +96,18 @@ async def test_a_wrong_number_of_replies_is_an_error_for_all() -> None:
     assert replies[0] == 0
     assert [type(reply) for reply in replies[1:]] == [RuntimeError] * 2
     assert echo._running == []
+
+
+async def test_who_has_several_commands_can_let_them_leave_together() -> None:
+    echo = Echo()
+    with echo.together():
+        assert [*await asyncio.gather(echo.ask(1), echo.ask(2))] == [1, 2]
+    assert await echo.ask(3) == 3
+    assert echo.batches == [[1, 2], [3]]
+    hung = asyncio.ensure_future(echo.ask(-1))
+    await asyncio.sleep(0)
+    with echo.together():
+        assert [*await asyncio.gather(echo.ask(4), echo.ask(5))] == [4, 5]
+    assert echo.batches[2:] == [[-1], [4, 5]]
+    echo.speaks.set()
+    await hung

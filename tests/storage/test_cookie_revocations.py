@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import secrets
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
@@ -17,9 +18,13 @@ from aiohttp_sess.storage import (
     SessionKey,
     Version,
 )
+from aiohttp_sess.storage.batches import Batches
+from aiohttp_sess.storage.memcached import MemcachedStorage
+from aiohttp_sess.storage.redis import RedisStorage
 from aiohttp_sess.testing import FakeClock
 
 from ..noted import Noted
+from ..servers import MemcachedServer, RedisServer
 from .revoking import DAY, HOUR, MINUTE, again, record
 
 # -- what it costs --------------------------------------------------------------------------------
@@ -172,3 +177,51 @@ async def test_any_keyed_storage_is_good_enough(clock: FakeClock) -> None:
     assert await storage.load(other.key) is not None
     await storage.end_sessions("ferris", "id")
     assert await storage.load(other.key) is None
+
+
+# -- on real servers ------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["redis", "memcached"])
+async def counted(
+    request: pytest.FixtureRequest, redis_server: RedisServer, memcached_server: MemcachedServer
+) -> AsyncIterator[tuple[KeyedStorage, list[int]]]:
+    """A storage, and how many commands were in each exchange with its server."""
+    prefix, exchanges = f"{secrets.token_hex(8)}:", list[int]()
+    batches: Batches[Any]
+    server: KeyedStorage
+    if request.param == "redis":
+        server = RedisStorage.from_url(redis_server.url, key_prefix=prefix)
+        batches = server._pipelines
+    else:
+        host, port = memcached_server.host, memcached_server.port
+        server = MemcachedStorage.connect(host, port, key_prefix=prefix)
+        batches = server._exchanges
+    together = batches.exchange
+
+    async def exchange_one(command: Any) -> Any:
+        exchanges.append(1)
+        replies = await together([command])
+        return replies[0]
+
+    async def exchange(commands: Sequence[Any]) -> Sequence[Any]:
+        exchanges.append(len(commands))
+        return await together(commands)
+
+    batches.exchange_one = exchange_one  # type: ignore[method-assign]
+    batches.exchange = exchange  # type: ignore[method-assign]
+    yield server, exchanges
+    await server.close()
+
+
+async def test_what_is_looked_up_of_a_session_leaves_in_one_exchange(
+    counted: tuple[KeyedStorage, list[int]],
+) -> None:
+    server, exchanges = counted
+    storage = CookieStorage(revocations=server)
+    stored = await storage.save(record(storage, owner="ferris"), HOUR)
+    assert exchanges == [1]
+    await storage.load(stored.key)
+    await again(storage, stored, HOUR)
+    await storage.delete(stored.key)
+    assert exchanges == [1, 2, 2, 2]
