@@ -1,9 +1,12 @@
 """The storage that keeps nothing: the record travels in the session cookie, sealed.
 
 The session key is ``<Unix time in seconds at which it expires>:<the record>``, so a stolen cookie
-dies with its TTL, whatever its Max-Age. With a list of what was ended it is ``<that time>,<the
-longest TTL in seconds that a cookie of this session ever had>:<the record>``: for so long does an
-end have to be remembered, whichever of them it came with.
+dies with its TTL, whatever its Max-Age.
+
+With a list of what was ended it is ``<that time>,<the longest TTL in seconds that a cookie of this
+session ever had>,<the generation of its owner's sessions>:<the record>``. For so long does an end
+have to be remembered, whichever of those cookies it came with; and the generation is another one
+when all sessions of the owner were ended.
 """
 
 from __future__ import annotations
@@ -51,7 +54,6 @@ class CookieStorage(AbstractStorage):
     - While that storage is down, no session loads: that is `StorageUnavailable`. What it loses or
       evicts before its time is open again, so let it be one that does neither: Redis under
       ``noeviction``. A `MemoryStorage` is for a single process, and forgets all when that ends.
-    - The clocks of all processes must agree within 10 seconds.
 
     :param revocations: where the list of ended sessions is kept; it may hold sessions of another
         kind as well. `close` closes it.
@@ -92,15 +94,15 @@ class CookieStorage(AbstractStorage):
                 return None
         if self._list is not None:
             found = await self._list.look_up(sealed.record)
-            if found.ended(sealed.record):
+            if found.ended(sealed.record, sealed.generation):
                 return None
         return StoredRecord(key, sealed.record, None)
 
     async def save(self, record: SessionRecord, ttl: timedelta) -> StoredRecord:
+        generation = 0
         if self._list is not None and record.owner is not None:
-            found = await self._list.look_up_owner(record)
-            record = found.admitted(record)
-        return self._seal(record, ttl.total_seconds())
+            generation = (await self._list.look_up_owner(record)).generation(record)
+        return self._seal(record, ttl.total_seconds(), generation=generation)
 
     async def update(
         self, key: SessionKey, record: SessionRecord, ttl: timedelta, *, revision: object
@@ -132,7 +134,7 @@ class CookieStorage(AbstractStorage):
         if deadline is not None:
             ttl = min(ttl, deadline - self.clock())
         # Also where this cookie has expired: another of the same session may live.
-        return ttl > 0 and await self._list.end(sealed.record, ttl) and lives
+        return ttl > 0 and await self._list.end(sealed.record, sealed.generation, ttl) and lives
 
     async def close(self) -> None:
         if self.revocations is not None:
@@ -144,14 +146,14 @@ class CookieStorage(AbstractStorage):
         if self._list is None:
             return self._seal(record, seconds)
         found = await self._list.look_up(sealed.record, record)
-        if found.ended(sealed.record):
+        if found.ended(sealed.record, sealed.generation):
             raise SessionGone("the session was ended since it was loaded")
         longest = max(longest, found.longest(record))
         if seconds > longest or _end(record) > _end(sealed.record):
             longest = max(longest, seconds)
             # Who ends it with an older cookie does not know that it has to be remembered so long.
             await self._list.lengthen(record, longest)
-        return self._seal(found.admitted(record), seconds, longest)
+        return self._seal(record, seconds, longest, found.generation(record))
 
     async def end_sessions(
         self,
@@ -173,23 +175,26 @@ class CookieStorage(AbstractStorage):
                 "were ended, say CookieStorage(revocations=RedisStorage.from_url(...))"
             )
         if ids is None:
-            await self._list.end_owner(cookie, owner, self.clock, keep)
+            await self._list.end_owner(cookie, owner, self.clock(), keep)
         else:
             await self._list.end_ids(cookie, owner, [one for one in ids if one != keep])
 
     def _lives(self, sealed: _Sealed) -> bool:
         return self.clock() < min(sealed.expires, _end(sealed.record))
 
-    def _seal(self, record: SessionRecord, ttl: float, longest: float = 0.0) -> StoredRecord:
+    def _seal(
+        self, record: SessionRecord, ttl: float, longest: float = 0.0, generation: int = 0
+    ) -> StoredRecord:
         """A record as a session key.
 
         :param ttl: seconds.
         :param longest: the longest TTL that a cookie of the session had before, in seconds.
+        :param generation: of its owner's sessions.
         """
         told = ""
         if self._list is not None:
             ttl = min(ttl, LONGEST)
-            told = f",{math.ceil(max(ttl, longest))}"
+            told = f",{math.ceil(max(ttl, longest))},{generation}"
         # Rounded up: a session never ends before its time.
         expires = math.ceil(self.clock() + ttl)
         key = SessionKey(f"{expires}{told}:{encode_record(record).decode()}")
@@ -202,6 +207,7 @@ class _Sealed(NamedTuple):
     record: SessionRecord
     expires: float
     longest: float
+    generation: int
 
 
 def _opened(key: SessionKey) -> _Sealed | None:
@@ -210,12 +216,14 @@ def _opened(key: SessionKey) -> _Sealed | None:
     :raises DeserializationError: where the record in it cannot be read.
     """
     head, colon, data = key.value.partition(":")
-    expires, comma, longest = head.partition(",")
-    if not colon or not _is_number(expires) or (comma and not _is_number(longest)):
+    numbers = head.split(",")
+    if not colon or len(numbers) not in (1, 3) or not all(map(_is_number, numbers)):
         return None
     record = decode_record(data.encode("utf-8", "replace"))
-    # Of a cookie that is older than the list, it is not known.
-    return _Sealed(record, float(expires), float(longest) if comma else LONGEST)
+    expires, *rest = map(int, numbers)
+    # A cookie that is older than the list says nothing.
+    longest, generation = rest or (LONGEST, 0)
+    return _Sealed(record, expires, longest, int(generation))
 
 
 def _opened_if_it_can_be(key: SessionKey) -> _Sealed | None:

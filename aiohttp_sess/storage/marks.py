@@ -4,19 +4,15 @@ The list has marks, by the SHA-256 of what they are about, so a leak of it names
 
 - of one session (the name of its session cookie, and its public id): whether it was ended; or was,
   if it is certain owners'; or got a longer TTL than its older cookies know of.
-- of all sessions of one owner (the name of their session cookie, and the owner): those that began
-  before a certain time do not load, but for one that was kept.
-
-Times alone cannot tell a login right after the end of all sessions from one right before: clocks
-differ, and a write takes a while. So the time of an end lies a little in the future, and who is let
-in after it, having looked at the mark, is dated by that.
+- of all sessions of one owner (the name of their session cookie, and the owner): their generation,
+  a number. A cookie brings along the one that was the owner's when it was made, and those of
+  another were ended, but for one that was kept. So it matters to none of this what time it is.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import timedelta
 from typing import ClassVar
 
@@ -41,7 +37,7 @@ LONGEST = timedelta(days=400).total_seconds()
 """Seconds that a cookie can live: browsers keep none for longer (RFC 6265bis, section 5.5)."""
 
 MARGIN = 10.0
-"""Seconds that two clocks may differ, or a write take."""
+"""Seconds that two clocks may differ."""
 
 
 class SessionMark(msgspec.Struct, array_like=True, frozen=True):
@@ -63,19 +59,35 @@ class SessionMark(msgspec.Struct, array_like=True, frozen=True):
 class OwnerMark(msgspec.Struct, array_like=True, frozen=True):
     """What there is about the sessions of one owner.
 
-    ``not_before`` is when those began that load, at the earliest, Unix time in seconds; ``kept`` is
-    the digest of one for which it is ``kept_not_before``.
+    ``kept`` is the digest of one that goes on although it is of an earlier generation, from
+    ``since`` on.
     """
 
-    not_before: float
+    generation: int
     kept: str | None = None
-    kept_not_before: float = 0.0
+    since: int = 0
     ttl: ClassVar[float] = LONGEST
 
-    def limit(self, session: str | None) -> float:
-        """When a session began that loads, at the earliest, Unix time in seconds."""
-        kept = session is not None and session == self.kept
-        return self.kept_not_before if kept else self.not_before
+    @classmethod
+    def after(cls, before: OwnerMark | None, now: float, kept: str | None) -> OwnerMark:
+        """The mark of the next generation.
+
+        :param before: the one that there is. Numbers only grow while there is one, and by the time
+            they go on when it was forgotten.
+        :param kept: the digest of a session that goes on, unless it was ended before.
+        """
+        number = int(now * 1000)
+        if before is None:
+            return cls(number, kept)
+        same = kept is not None and kept == before.kept
+        since = before.since if same else before.generation
+        return cls(max(number, before.generation + 1), kept, since)
+
+    def ends(self, session: str, generation: int) -> bool:
+        """Whether a session was ended of which there is a cookie of this ``generation``."""
+        if generation == self.generation:
+            return False
+        return session != self.kept or generation < self.since
 
 
 Mark = SessionMark | OwnerMark
@@ -90,27 +102,28 @@ class Findings:
     def __init__(self, marks: Mapping[str, Mark]) -> None:
         self._marks = marks
 
-    def ended(self, record: SessionRecord) -> bool:
-        """Whether a session was ended."""
+    def ended(self, record: SessionRecord, generation: int) -> bool:
+        """Whether a session was ended, of which there is a cookie of this ``generation``."""
         mark = self._marks.get(digest_of_session(record))
         if isinstance(mark, SessionMark) and mark.ends(digest_of_owner(record)):
             return True
-        return _began(record) < self._limit(record)
+        owner = self._owner(record)
+        return owner is not None and owner.ends(digest_of_session(record), generation)
 
     def longest(self, record: SessionRecord) -> float:
         """The longest TTL of a session that the list knows of, in seconds."""
         mark = self._marks.get(digest_of_session(record))
         return mark.ttl if isinstance(mark, SessionMark) else 0.0
 
-    def admitted(self, record: SessionRecord) -> SessionRecord:
-        """A record that begins, or goes on, after whatever was ended of its owner's sessions."""
-        limit = self._limit(record)
-        return replace(record, issued=limit) if _began(record) < limit else record
+    def generation(self, record: SessionRecord) -> int:
+        """The generation of a session that begins, or goes on, now."""
+        owner = self._owner(record)
+        return 0 if owner is None else owner.generation
 
-    def _limit(self, record: SessionRecord) -> float:
-        owner = digest_of_owner(record)
-        mark = None if owner is None else self._marks.get(owner)
-        return mark.limit(digest_of_session(record)) if isinstance(mark, OwnerMark) else 0.0
+    def _owner(self, record: SessionRecord) -> OwnerMark | None:
+        digest = digest_of_owner(record)
+        mark = None if digest is None else self._marks.get(digest)
+        return mark if isinstance(mark, OwnerMark) else None
 
 
 def session_digest(cookie: str, session_id: str) -> str:
@@ -136,7 +149,3 @@ def digest_of_owner(record: SessionRecord) -> str | None:
 def _digest(*parts: str) -> str:
     # Neither a kind nor the name of a cookie has a NUL in it, so no two texts are the same.
     return hashlib.sha256("\0".join(parts).encode(errors="surrogatepass")).hexdigest()
-
-
-def _began(record: SessionRecord) -> float:
-    return max(record.created, record.authenticated or 0.0, record.issued or 0.0)

@@ -8,7 +8,6 @@ record, and goes on with JSON. An entry lives as long as any cookie can that it 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
@@ -76,9 +75,10 @@ class Revocations:
         found = zip(kinds.items(), entries, strict=True)
         return Findings({digest: _mark(entry, kind) for (digest, kind), entry in found if entry})
 
-    async def end(self, record: SessionRecord, ttl: float) -> bool:
+    async def end(self, record: SessionRecord, generation: int, ttl: float) -> bool:
         """End a session; False where it was ended before.
 
+        :param generation: of a cookie of it.
         :param ttl: seconds that a cookie of it can live.
         :raises StorageUnavailable: where the storage is; the session may be ended or not.
         """
@@ -95,7 +95,7 @@ class Revocations:
         if owner is None:
             return await end
         done, before = await self._storage.together(end, self.look_up_owner(record))
-        return bool(done and not before.ended(record))
+        return bool(done and not before.ended(record, generation))
 
     async def lengthen(self, record: SessionRecord, ttl: float) -> None:
         """Note that a cookie of a session is to live for longer than those before it say.
@@ -114,24 +114,17 @@ class Revocations:
 
         await self._write(digest_of_session(record), SessionMark, longer)
 
-    async def end_owner(
-        self, cookie: str, owner: str, clock: Callable[[], float], keep: str | None
-    ) -> None:
+    async def end_owner(self, cookie: str, owner: str, now: float, keep: str | None) -> None:
         """End all sessions of an owner.
 
         :param cookie: the name of their session cookie.
-        :param clock: the time now, Unix time in seconds.
+        :param now: the time now, Unix time in seconds.
         :param keep: the public id of one that goes on, unless it was ended before.
         """
         kept = None if keep is None else session_digest(cookie, keep)
 
         def ended(mark: OwnerMark | None) -> OwnerMark:
-            limit = clock() + MARGIN
-            if mark is None:
-                return OwnerMark(limit, kept)
-            # Always later than it was, which those who were let in since are dated by.
-            later = math.nextafter(mark.not_before, math.inf)
-            return OwnerMark(max(limit, later), kept, mark.limit(kept))
+            return OwnerMark.after(mark, now, kept)
 
         await self._write(owner_digest(cookie, owner), OwnerMark, ended)
 

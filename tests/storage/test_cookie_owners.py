@@ -41,7 +41,7 @@ async def test_all_sessions_of_the_owner_end_and_no_others(storage: CookieStorag
 async def test_a_login_right_after_works_also_where_no_time_goes_by(
     storage: CookieStorage, clock: FakeClock
 ) -> None:
-    for behind in (0, 1, 9):
+    for behind in (0, 1, 600):
         clock.advance(3600)
         before = await log_in(storage)
         await storage.end_sessions("ferris", "id")
@@ -73,15 +73,16 @@ async def test_a_session_that_gets_its_owner_after_it_began_is_a_login(
     assert logged_in.record.created == anonymous.record.created
 
 
-async def test_the_time_of_a_renewal_counts(storage: CookieStorage, clock: FakeClock) -> None:
-    old = await log_in(storage)
-    clock.advance(600)
-    renewed = await storage.save(
-        dataclasses.replace(old.record, id="another", authenticated=clock()), HOUR
-    )
-    other = CookieStorage(revocations=storage.revocations, clock=FakeClock(clock() - 300))
-    await other.end_sessions("ferris", "id")
-    assert await alive(storage, old, renewed) == [False, True]
+@pytest.mark.parametrize("ahead", [-3000, 3000])
+async def test_it_does_not_matter_what_time_it_is_elsewhere(
+    storage: CookieStorage, clock: FakeClock, ahead: float
+) -> None:
+    other = CookieStorage(revocations=storage.revocations, clock=FakeClock(clock() + ahead))
+    for ending in (storage, other, storage):
+        before = [await log_in(storage), await log_in(other)]
+        await ending.end_sessions("ferris", "id")
+        after = [await log_in(storage), await log_in(other)]
+        assert await alive(storage, *before, *after) == [False, False, True, True]
 
 
 async def test_one_can_be_kept(storage: CookieStorage, clock: FakeClock) -> None:
@@ -104,11 +105,26 @@ async def test_what_was_ended_cannot_be_kept(storage: CookieStorage, clock: Fake
     await storage.end_sessions("ferris", "id", keep=second.record.id)
     assert await alive(storage, first, second) == [False, False]
     third = await log_in(storage)
-    for _ in range(2):
+    for _ in range(3):
         await storage.end_sessions("ferris", "id", keep=third.record.id)
-    assert await alive(storage, first, second, third) == [False, False, True]
+        latest = await again(storage, third, HOUR)
+        assert await alive(storage, first, second, third, latest) == [False, False, True, True]
+        third = third if clock.now % 2 else latest
+        clock.advance(1)
     await storage.end_sessions("ferris", "id")
-    assert await alive(storage, third) == [False]
+    assert await alive(storage, third, latest) == [False, False]
+
+
+async def test_one_can_be_kept_when_an_earlier_end_is_forgotten(
+    storage: CookieStorage, clock: FakeClock
+) -> None:
+    longest = timedelta(days=400)
+    await storage.end_sessions("ferris", "id")
+    clock.advance(longest)
+    one, other = [await storage.save(record(storage, owner="ferris"), longest) for _ in range(2)]
+    clock.advance(60)  # it was of that generation, and nobody knows it any more
+    await storage.end_sessions("ferris", "id", keep=one.record.id)
+    assert await alive(storage, one, other) == [True, False]
 
 
 async def test_only_those_with_certain_ids(storage: CookieStorage) -> None:
