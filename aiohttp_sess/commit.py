@@ -45,7 +45,7 @@ class Commit:
     ended: str | None = None
     """The public id of the session that the last `carry_out` has ended, if it did."""
     ended_it = False  # whether a purge found something to end
-    fits: Callable[[SessionKey, int | None], object] = staticmethod(lambda key, max_age: None)
+    fits: Callable[..., object] = staticmethod(lambda key, max_age: None)
     """Raises where the client cannot take a key: a renewal then leaves the old one as it was."""
     _doubts: Doubts | None = None
     _reaches_client = True  # whether the client is told of what is being saved
@@ -233,10 +233,8 @@ class Commit:
         try:
             await self._storage.delete(key)
         except StorageError as error:
-            logger.warning(
-                "a record saved for a renewal is left over: %s. It goes with its TTL",
-                error,
-            )
+            what = "a record that was saved for a renewal is left over: %s. Nobody has its key"
+            logger.warning(what + ", and it goes with its TTL", error)
 
     def _settle(self, saved: Snapshot, stored: StoredRecord) -> None:
         self.stored = stored

@@ -43,14 +43,14 @@ class CookieStorage(AbstractStorage):
     With ``revocations``, what was ended stays ended, in every process, from when the purge, the
     renewal or `end_sessions` is done (ASVS 7.4.1 to 7.4.3):
 
-    - A request that loads a session costs one round trip to that storage, and one more where it
-      changes or refreshes it, as the cookie of a session that ended meanwhile would overwrite the
-      next one's. So do a purge, a renewal, and a session that begins with an owner. A request
-      without a session, and a session that begins without an owner, cost none.
+    - To load a session costs one round trip to that storage, and to change, refresh, renew or
+      purge it one more: the cookie of a session that ended meanwhile would overwrite the next
+      one's. Where a session with an owner is new, or renewed, there is one more for that. A request
+      without a session costs none.
     - It keeps an entry of about 100 bytes for each session that was purged or renewed, for as long
-      as a cookie of that session could live; and one for each owner whose sessions were ended, and
-      each id that was given to `end_sessions`, for 400 days. No TTL is longer then, as browsers
-      keep no cookie for longer.
+      as a cookie of it could live (the longest TTL it had, cut off at its deadline); and one for
+      each owner whose sessions were ended, and each id that `end_sessions` was given, for 400 days.
+      No TTL is longer then: browsers keep no cookie for longer.
     - While that storage is down, no session loads: that is `StorageUnavailable`. What it loses or
       evicts before its time is open again, so let it be one that does neither: Redis under
       ``noeviction``. A `MemoryStorage` is for a single process, and forgets all when that ends.
