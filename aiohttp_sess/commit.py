@@ -233,8 +233,8 @@ class Commit:
         try:
             await self._storage.delete(key)
         except StorageError as error:
-            what = "a record that was saved for a renewal is left over: %s. Nobody has its key"
-            logger.warning(what + ", and it goes with its TTL", error)
+            # Nobody has its key.
+            logger.warning("what a renewal saved is left over until its TTL is over: %s", error)
 
     def _settle(self, saved: Snapshot, stored: StoredRecord) -> None:
         self.stored = stored

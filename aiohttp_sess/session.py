@@ -203,8 +203,8 @@ class Session(TypedMapping):
 
         At once where it is ended in this process, within ``check_every`` seconds where that is
         done in another, or it expires. Until the request is over. A session that is kept in the
-        cookie ends for it when its TTL is over, whatever is done meanwhile, unless the storage has a
-        list of what was ended.
+        cookie ends for it when its TTL is over, whatever is done meanwhile, unless its storage has
+        ``revocations``.
 
         :raises SessionGone: where there is no session to bind to, or it was ended since it was
             loaded.
