@@ -23,8 +23,8 @@ from aiohttp_sess.storage.memcached import MemcachedStorage
 from aiohttp_sess.storage.redis import RedisStorage
 from aiohttp_sess.testing import FakeClock
 
-from ..noted import Noted
-from ..servers import MemcachedServer, RedisServer
+from ...noted import Noted
+from ...servers import MemcachedServer, RedisServer
 from .revoking import DAY, HOUR, MINUTE, again, record
 
 # -- what it costs --------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Fixtures of several modules."""
+"""Fixtures of all these tests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from aiohttp_sess.storage import (
 )
 from aiohttp_sess.testing import FakeClock
 
-from ..noted import Noted
+from ...noted import Noted
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from aiohttp_sess.storage import (
 )
 from aiohttp_sess.testing import FakeClock
 
-from ..noted import Noted
+from ...noted import Noted
 from .revoking import HOUR, MINUTE, again, record
 
 

@@ -12,7 +12,7 @@ from aiohttp_sess import SessionGone, StoredRecord
 from aiohttp_sess.storage import CookieStorage, MemoryStorage
 from aiohttp_sess.testing import FakeClock
 
-from ..noted import Noted
+from ...noted import Noted
 from .revoking import DAY, HOUR, again, record
 
 

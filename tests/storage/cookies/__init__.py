@@ -1,0 +1,1 @@
+"""Tests of sessions in cookies, with a list of those that were ended."""
