@@ -237,7 +237,7 @@ async def test_the_password_is_changed_and_all_others_are_logged_out(
 
     async def log_in(request: web.Request) -> web.Response:
         session = await get_session(request)
-        await storage.end_sessions("ferris", request.app[HANDLE].cookie.name)
+        await storage.end_sessions("ferris", request.app[HANDLE].name)
         session["n"] = 1
         session.owner = "ferris"
         return web.Response()
