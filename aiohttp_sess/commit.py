@@ -40,8 +40,8 @@ class Commit:
     """Whether the TTL has started anew in this request."""
     rekeyed = False
     """Whether a refresh gave the record a key that the client does not have yet."""
-    others: Sequence[SessionKey] = ()
-    """Further keys that the request brought; a purge ends those sessions too."""
+    others: Sequence[SessionKey] = ()  # further ones of the request; a purge ends those, too
+    others_ended = conflicts = 0  # how many a purge ended; how often a commit tried again
     ended: str | None = None
     """The public id of the session that the last `carry_out` has ended, if it did."""
     ended_it = False  # whether a purge found something to end
@@ -150,7 +150,7 @@ class Commit:
     async def _delete(self) -> None:
         # First, so that all is still to be done where one fails. Who is left logs nobody out.
         for other in self.others:
-            await self._storage.delete(other)
+            self.others_ended += bool(await self._storage.delete(other))
         key, record, _ = self._loaded
         # Where there is none, it was ended already: to be logged out is what was asked for.
         self.ended_it = await self._storage.delete(key)
@@ -220,6 +220,7 @@ class Commit:
 
     async def _again(self, saved: Snapshot) -> Snapshot:
         """Another request was first: the same, on the latest record."""
+        self.conflicts += 1
         latest = await find_record(self._storage, self._loaded.key, self._loaded.record.cookie)
         if latest is None:
             raise _gone()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .config import BrowserSession, CookieConfig, Lifecycle
+from .events import Events, Expired
 from .sockets import Sockets
 from .storage.interface import AbstractStorage
 from .terms import Terms
@@ -55,8 +56,13 @@ class SessionHandle:
         session keep writing first; after that, the `SessionConflict` is raised."""
         self.conflicts = 0
         """How many writes gave up so."""
-        self.sockets = Sockets()
+        self.events = Events(self.name)
+        """Signals of what happens to its sessions: see `aiohttp_sess.events`."""
+        self.sockets = Sockets(self._vanished)
         self.commits = Commits()
+
+    def _vanished(self, session_id: str) -> None:
+        self.events.send_soon(Expired(self.events.kind, session_id, "vanished"))
 
     def __repr__(self) -> str:
         return f"<SessionHandle {self.name!r} in {type(self.storage).__name__}>"

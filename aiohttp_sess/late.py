@@ -23,10 +23,12 @@ class LateChanges:
     :param changes: those whose last commit is behind us; what is changed from here on is late.
     """
 
-    __slots__ = ("_telling",)
+    __slots__ = ("_telling", "lost")
 
     def __init__(self, changes: Changes) -> None:
         self._telling: asyncio.Handle | None = None
+        self.lost: Callable[[str], None] | None = None
+        """Called with the session's public id, where changes are lost."""
         changes.on_change = self._notice
 
     def saved(self) -> None:
@@ -49,10 +51,12 @@ class LateChanges:
             "it earlier, or call `await session.save()` where the state is on the server",
             changes.id,
         )
+        if self.lost is not None:
+            self.lost(changes.id)
 
 
-async def quietly(save: Callable[[], Awaitable[str | None]], name: Callable[[], str]) -> None:
-    """Commit what came late, when no error can be answered any more.
+async def quietly(save: Callable[[], Awaitable[str | None]], name: Callable[[], str]) -> bool:
+    """Commit what came late, when no error can be answered any more; False where some is lost.
 
     :param save: answers why some of it could not be saved.
     :param name: the session's public id.
@@ -61,6 +65,7 @@ async def quietly(save: Callable[[], Awaitable[str | None]], name: Callable[[], 
         impossible = await save()
     except Exception:
         logger.exception("session %s: changes that came late are lost", name())
-    else:
-        if impossible:
-            logger.error("session %s: %s", name(), impossible)
+        return False
+    if impossible:
+        logger.error("session %s: %s", name(), impossible)
+    return not impossible

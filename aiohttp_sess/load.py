@@ -9,6 +9,7 @@ from .changes import Changes
 from .commit import Commit
 from .config import BrowserSession
 from .errors import SessionConflict
+from .events import Expired
 from .find import find_record, fresh_record
 from .handle import SessionHandle
 from .record import SessionRecord
@@ -68,7 +69,9 @@ async def _within_its_lifetime(
     if end is not None and end <= storage.clock():
         # The lifecycle may have become shorter since the record was written.
         with suppress(SessionConflict):  # or longer just now
-            await storage.delete(stored.key, revision=stored.revision)
+            if await storage.delete(stored.key, revision=stored.revision):
+                events = handle.events
+                events.send_soon(Expired(events.kind, stored.record.id, "max_lifetime"))
         return None, False
     if not refreshed or own is None:
         return stored, refreshed

@@ -13,6 +13,7 @@ from aiohttp.typedefs import Handler, Middleware
 from .config import BrowserSession, CookieConfig, Lifecycle, PersistentSession
 from .handle import SessionHandle
 from .header_config import HeaderConfig
+from .heard import HeardVisit
 from .secret import SecretKey, secret_keys
 from .session import Session
 from .storage.interface import AbstractStorage
@@ -164,7 +165,8 @@ def _check_types(app: web.Application, storage: AbstractStorage, lifecycle: Life
 def _middleware(handle: SessionHandle, *, is_default: bool) -> Middleware:
     @web.middleware
     async def session_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        visit, outer = Visit(handle, request.headers), None
+        kind = HeardVisit if handle.events.heard else Visit
+        visit, outer = kind(handle, request.headers), None
         # Mostly there is nothing yet; to look it up in vain costs more than all the rest.
         visits = request.get(_VISITS) if len(request) else None
         if visits is None:
@@ -225,8 +227,11 @@ async def _close_storages(app: web.Application) -> AsyncIterator[None]:
     storages = {id(handle.storage): handle.storage for handle in handles}.values()
     for storage in storages:
         _RUNNING[id(storage)] += 1
+    for handle in handles:
+        handle.events.freeze()
     yield
-    await asyncio.gather(*(handle.commits.drain() for handle in handles))
+    under_way = [each for handle in handles for each in (handle.commits, handle.events)]
+    await asyncio.gather(*(each.drain() for each in under_way))
     async with AsyncExitStack() as closing:  # all of them, also where one of them fails
         for storage in storages:
             _RUNNING[id(storage)] -= 1

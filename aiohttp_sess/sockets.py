@@ -8,6 +8,7 @@ seconds.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -48,8 +49,11 @@ class Binding:
         """
         self._active = True
 
-    async def watch(self, alive: Alive, check_every: float) -> None:
-        """Look for the session every ``check_every`` seconds, until it is not there."""
+    async def watch(self, alive: Alive, check_every: float, vanished: Callable[[], None]) -> None:
+        """Look for the session every ``check_every`` seconds, until it is not there.
+
+        :param vanished: called where nobody in this process has ended it.
+        """
         while True:
             await asyncio.sleep(check_every)
             active, self._active = self._active, False
@@ -64,6 +68,8 @@ class Binding:
             except Exception:
                 logger.exception("a websocket's session could not be looked at")
                 continue
+            if not self.ended:
+                vanished()
             await self.close()
             return
 
@@ -84,12 +90,18 @@ class _Bound(NamedTuple):
 
 
 class Sockets:
-    """The bound websockets of this process."""
+    """The bound websockets of this process.
 
-    def __init__(self) -> None:
+    :param vanished: called with the public id of a session that one of them did not find any more,
+        once for each session.
+    """
+
+    def __init__(self, vanished: Callable[[str], None] | None = None) -> None:
         self._by_request: dict[object, list[_Bound]] = {}
         self._by_session: dict[str, list[_Bound]] = {}
         self._closing: set[asyncio.Task[None]] = set()
+        self._tell_vanished = vanished
+        self._vanished: set[str] = set()  # those that were told
 
     def __len__(self) -> int:
         """How many there are."""
@@ -100,7 +112,8 @@ class Sockets:
     ) -> Binding:
         """Tie a socket to a session, until ``request`` lets it go."""
         binding = Binding(socket)
-        bound = _Bound(session_id, binding, asyncio.create_task(binding.watch(alive, check_every)))
+        watch = binding.watch(alive, check_every, functools.partial(self._vanish, session_id))
+        bound = _Bound(session_id, binding, asyncio.create_task(watch))
         self._by_request.setdefault(request, []).append(bound)
         self._by_session.setdefault(session_id, []).append(bound)
         return binding
@@ -118,6 +131,7 @@ class Sockets:
             others.remove(bound)
             if not others:
                 del self._by_session[bound.session_id]
+                self._vanished.discard(bound.session_id)
 
     def end(self, session_id: str) -> None:
         """A session has ended: close its sockets, without waiting for what their clients say."""
@@ -125,3 +139,9 @@ class Sockets:
             task = asyncio.create_task(bound.binding.close())
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
+
+    def _vanish(self, session_id: str) -> None:
+        """A socket of a session found that it is not there; others of it may find that too."""
+        if self._tell_vanished is not None and session_id not in self._vanished:
+            self._vanished.add(session_id)
+            self._tell_vanished(session_id)

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Coroutine
 from typing import Any
 
-__all__ = ("Commits", "Turns")
+__all__ = ("Background", "Commits", "Turns")
 
 logger = logging.getLogger("aiohttp_sess")
 
@@ -15,11 +15,40 @@ _DRAIN_TIMEOUT = 10.0  # seconds
 _CLEAN_UP_TIMEOUT = 1.0  # seconds more for those that were cancelled
 
 
-class Commits:
+class Background:
+    """Work of an application that goes on whatever becomes of its requests.
+
+    :param late: what to say of work that was not done in time for the end of the application.
+    """
+
+    def __init__(self, late: str) -> None:
+        self._late = late
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def begin(self, work: Coroutine[Any, Any, None]) -> None:
+        """Let work come to its end."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def drain(self) -> None:
+        """Wait for what is under way, and what begins meanwhile, for at most 10 seconds."""
+        now = asyncio.get_running_loop().time
+        end = now() + _DRAIN_TIMEOUT
+        while self._tasks and now() < end:
+            await asyncio.wait(self._tasks, timeout=end - now())
+        if self._tasks:
+            for task in self._tasks:
+                logger.error("%s when the application ended", self._late)
+                task.cancel()
+            await asyncio.wait(self._tasks, timeout=_CLEAN_UP_TIMEOUT)
+
+
+class Commits(Background):
     """The commits of an application that are under way."""
 
     def __init__(self) -> None:
-        self._tasks: set[asyncio.Task[None]] = set()
+        super().__init__("a session was still being saved")
 
     def start(
         self, commit: Coroutine[Any, Any, None], ended: asyncio.Future[None]
@@ -52,18 +81,6 @@ class Commits:
         finally:
             self._tasks.discard(asyncio.current_task())
             del ended  # which has the exception, whose traceback has this frame
-
-    async def drain(self) -> None:
-        """Wait for those that are under way, and that begin meanwhile, for at most 10 seconds."""
-        now = asyncio.get_running_loop().time
-        end = now() + _DRAIN_TIMEOUT
-        while self._tasks and now() < end:
-            await asyncio.wait(self._tasks, timeout=end - now())
-        if self._tasks:
-            for task in self._tasks:
-                logger.error("a session was still being saved when the application ended")
-                task.cancel()
-            await asyncio.wait(self._tasks, timeout=_CLEAN_UP_TIMEOUT)
 
 
 class Turns:

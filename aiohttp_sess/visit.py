@@ -52,6 +52,7 @@ class Visit:
     _late: LateChanges | None = None
     _session: weakref.ref[Session] | None = None
     _saving: Saving | None = None  # since the session was loaded
+    _saving_kind: type[Saving] = Saving
     _early_line: str | None = None  # the response's line, of a save that the handler asked for
 
     def __init__(self, handle: SessionHandle, headers: CIMultiDictProxy[str]) -> None:
@@ -217,8 +218,10 @@ class Visit:
             try:
                 handle, choice = self._handle, self._handle.choice
                 transport = handle.transport if choice is None else choice.of(self._headers)
-                commit = await open_session(handle, transport.read(self._headers))
-                self._saving = Saving(handle, commit, transport)
+                refusals, keys = transport.refusals, transport.read(self._headers)
+                self._refused = transport.refusals != refusals
+                commit = await open_session(handle, keys)
+                self._saving = self._saving_kind(handle, commit, transport)
             finally:
                 self._loading = False
                 if self._loaded is not None:

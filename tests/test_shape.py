@@ -21,7 +21,7 @@ PACKAGE = ROOT / "aiohttp_sess"
 FLOORS = [
     {"errors", "status"},
     {"config", "record", "secret", "storage.batches", "turns", "values"},
-    {"header_config", "lifetime", "storage.marks", "watched"},
+    {"events", "header_config", "lifetime", "storage.marks", "watched"},
     {"operations"},
     {"edits", "storage.interface"},
     {"changes"},
@@ -37,6 +37,7 @@ FLOORS = [
     {"handle"},
     {"load", "saving"},
     {"visit"},
+    {"heard"},
     {"middleware", "owners"},
     {"", "__main__"},
     {"testing"},
@@ -44,7 +45,7 @@ FLOORS = [
 
 # What only these modules may know of the world outside.
 OUTSIDE = {
-    "aiohttp": {"visit", "middleware", "owners", "testing"}
+    "aiohttp": {"heard", "visit", "middleware", "owners", "testing"}
     | {f"transport.{name}" for name in ("arguments", "cookie", "header", "interface")},
     "aiomcache": {"storage.exchanges", "storage.memcached"},
     "cryptography": {"secret"},

@@ -56,6 +56,8 @@ class Transport(ABC):
         self._vary = tuple(vary)
         self._vary_line = ", ".join(vary)
         self._site_data = tuple(f'"{directive}"' for directive in site_data)
+        self.refusals = 0
+        """How many `read` have found a value that does not open."""
 
     @abstractmethod
     def is_used(self, headers: CIMultiDictProxy[str]) -> bool:
@@ -131,6 +133,7 @@ class Transport(ABC):
             else:
                 keys.append(key)
         if refused:
+            self.refusals += 1
             # ASVS 16.3.3: an attempt to get by is logged, without what was tried.
             logger.warning(
                 "%s %r: a value was refused, as it is damaged or was not made with one of the "
