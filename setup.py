@@ -16,6 +16,7 @@ if version is None:
 
 REDIS = ["redis[hiredis]>=5.1"]
 MEMCACHED = ["aiomcache>=0.8.2"]
+OTEL = ["opentelemetry-api>=1.30"]  # the first with buckets of one's own
 TESTING = ["pytest>=8", "pytest-aiohttp>=1.1"]
 DEMO = ["jinja2>=3.1"]
 BENCH = [*REDIS, *MEMCACHED, "aiohttp-session==2.12.1", "matplotlib>=3.9"]
@@ -48,17 +49,20 @@ setup(
     extras_require={
         "redis": REDIS,
         "memcached": MEMCACHED,
+        "otel": OTEL,
         "testing": TESTING,
         "demo": DEMO,
         "bench": BENCH,
         "dev": [
             *REDIS,
             *MEMCACHED,
+            *OTEL,
             *TESTING,
             *DEMO,
             "docutils>=0.21",
             "hypothesis>=6.100",
             "mypy>=1.18",
+            "opentelemetry-sdk>=1.30",
             "pytest-cov>=6",
             "ruff>=0.14",
             "towncrier>=24.8",

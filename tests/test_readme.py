@@ -171,6 +171,21 @@ async def test_client_without_cookies_counts_visits(aiohttp_client: AiohttpClien
             value = response.headers["X-Session-Key"]
 
 
+async def test_what_happens_to_sessions_is_in_the_audit_log(
+    aiohttp_client: AiohttpClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    block = block_with("handle.events.renewed")
+    app: web.Application = block["app"]
+    app.router.add_post("/log_in", block_with("def log_in(")["log_in"])
+    client = await aiohttp_client(app, cookie_jar=cookie_jar())
+    await give_session(client, {"cart": ["pear"]})
+    with caplog.at_level("INFO", "audit"):
+        async with client.post("/log_in", allow_redirects=False):
+            pass
+    (line,) = (record.getMessage() for record in caplog.records if record.name == "audit")
+    assert re.fullmatch(r"session \S+ goes on as \S+", line)
+
+
 async def test_the_test_of_the_quickstart_passes(aiohttp_client: AiohttpClient) -> None:
     await block_with("def test_visits_are_counted(")["test_visits_are_counted"](aiohttp_client)
 

@@ -40,6 +40,7 @@ FLOORS = [
     {"heard"},
     {"middleware", "owners"},
     {"", "__main__"},
+    {"otel"},
     {"testing"},
 ]
 
@@ -49,6 +50,7 @@ OUTSIDE = {
     | {f"transport.{name}" for name in ("arguments", "cookie", "header", "interface")},
     "aiomcache": {"storage.exchanges", "storage.memcached"},
     "cryptography": {"secret"},
+    "opentelemetry": {"otel"},
     "pytest": {"testing"},
     "redis": {"storage.pipelines", "storage.redis"},
 }
@@ -127,7 +129,7 @@ def test_every_module_imports_alone(name: str) -> None:
 
 
 def test_optional_dependencies_are_optional() -> None:
-    blocked = ["redis", "aiomcache", "pytest", "pytest_asyncio"]
+    blocked = ["redis", "aiomcache", "opentelemetry", "pytest", "pytest_asyncio"]
     python(
         "-c",
         f"import sys; sys.modules.update(dict.fromkeys({blocked}))\n"
@@ -137,13 +139,19 @@ def test_optional_dependencies_are_optional() -> None:
     assert not set(blocked) & set(loaded)
 
 
-@pytest.mark.parametrize("name", ["redis", "memcached"])
-def test_a_missing_client_names_the_extra(name: str) -> None:
-    client = {"redis": "redis", "memcached": "aiomcache"}[name]
+@pytest.mark.parametrize(
+    ("name", "module", "client"),
+    [
+        ("redis", "storage.redis", "redis"),
+        ("memcached", "storage.memcached", "aiomcache"),
+        ("otel", "otel", "opentelemetry"),
+    ],
+)
+def test_a_missing_client_names_the_extra(name: str, module: str, client: str) -> None:
     out = python(
         "-c",
         f"import sys; sys.modules[{client!r}] = None\n"
-        f"try: import aiohttp_sess.storage.{name}\n"
+        f"try: import aiohttp_sess.{module}\n"
         "except ImportError as error: print(error)\n",
     )
     assert f"aiohttp-sess[{name}]" in out

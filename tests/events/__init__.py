@@ -1,0 +1,1 @@
+"""What is told of sessions, and to whom."""
