@@ -76,6 +76,21 @@ async def test_each_lost_write_is_told(lab: Lab, heard: Heard, work: Work) -> No
     assert len(heard) == (2 if work is count else 3)  # and the renewal
 
 
+async def test_each_commit_counts_its_own(lab: Lab, heard: Heard) -> None:
+    cookie = await lab.begin(n=0)
+    first = await id_of(lab, cookie)
+
+    async def save_twice(session: Session) -> None:
+        for _ in range(2):
+            await lab.request(count, cookie)
+            await count(session)
+            await session.save()
+
+    slow = await lab.slow(save_twice, cookie)
+    assert (await slow.go_on()).status == 200
+    assert heard == [Conflict("id", first, 1, given_up=False)] * 2
+
+
 async def test_one_that_gives_up_says_so(lab: Lab, heard: Heard) -> None:
     lab.handle.conflict_timeout = 0
     cookie = await lab.begin(n=0)
