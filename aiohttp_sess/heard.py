@@ -82,7 +82,7 @@ class HeardSaving(Saving):
             refreshing = todo.storage == (StorageStep.UPDATE_TTL,)
             note(StorageFailure(kind, session_id, "refresh" if refreshing else "save", error))
             raise
-        if StorageStep.SAVE in todo.storage and commit.stored is not None:
+        if StorageStep.SAVE in todo.storage:
             note(Created(kind, commit.public_id))
         elif StorageStep.RENEW in todo.storage and commit.ended is not None:
             note(Renewed(kind, commit.public_id, commit.ended))

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from aiohttp_sess import CookieConfig, get_session, middleware, setup
-from aiohttp_sess.events import Created, Event, Loaded, Renewed
+from aiohttp_sess.events import Created, Event, LateChange, Loaded, Renewed
 from aiohttp_sess.storage import MemoryStorage
 
 from ..apps import HANDLE, Recorded, application, memory
@@ -177,6 +177,31 @@ async def test_receiver_that_is_cancelled_with_its_request_keeps_nothing_from_ot
             await reached.wait()
         await server.stop()
     assert [type(event).__name__ for event in heard] == ["Loaded", "Purged", "Created"]
+
+
+async def test_cleanup_waits_for_receivers_that_no_request_waits_for() -> None:
+    told, storage = list[Event](), memory()
+
+    async def take_a_while(event: Event) -> None:
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert "close" not in storage.calls
+        told.append(event)
+
+    async def stream(request: web.Request) -> web.StreamResponse:
+        session = await get_session(request)
+        response = web.StreamResponse()
+        await response.prepare(request)
+        session["late"] = True
+        raise ZeroDivisionError
+
+    app = application(storage, {"/stream": stream})
+    app[HANDLE].events.late_change.append(take_a_while)
+    async with serve(app) as server, server.wire() as wire:
+        wire.send("/stream")
+        await wire.closed()
+        await server.stop()
+        assert [type(event) for event in told] == [LateChange]
 
 
 async def begin_anew(request: web.Request) -> web.Response:

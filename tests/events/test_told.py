@@ -22,7 +22,7 @@ from aiohttp_sess.events import (
     StorageFailure,
 )
 
-from ..apps import HANDLE, SECRET, Recorded, application
+from ..apps import HANDLE, SECRET, Recorded, application, cookie
 from ..browser import Server, serve
 from ..test_visit import purge_and_write
 from .conftest import Listen
@@ -77,6 +77,37 @@ async def test_a_session_from_its_beginning_to_its_end(storage: Recorded, listen
         heard.clear()
         await said(server, "/read")
         await said(server, "/purge")
+        assert heard == []
+
+
+async def test_a_request_that_asks_twice_at_once_loads_once(
+    storage: Recorded, listen: Listen
+) -> None:
+    async def ask_twice(request: web.Request) -> web.Response:
+        await asyncio.gather(get_session(request), get_session(request))
+        return web.Response()
+
+    app = application(storage, {**ROUTES, "/twice": ask_twice})
+    heard = listen(app[HANDLE])
+    async with serve(app) as server:
+        first = await said(server, "/begin")
+        gate = storage.hold("load")
+        asking = asyncio.create_task(server.get("/twice"))
+        await gate.reached.wait()
+        gate.opened.set()
+        assert (await asking).status == 200
+        assert heard == [Created("id", first), Loaded("id", first)]
+
+
+async def test_a_session_that_is_too_large_for_its_cookie_was_never_there(listen: Listen) -> None:
+    async def fill(request: web.Request) -> web.Response:
+        (await get_session(request))["large"] = "a value" * 1000
+        return web.Response()
+
+    app = application(cookie(), {"/fill": fill})
+    heard = listen(app[HANDLE])
+    async with serve(app) as server:
+        assert (await server.get("/fill")).status == 500
         assert heard == []
 
 
