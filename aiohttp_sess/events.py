@@ -58,8 +58,9 @@ Operation = Literal["load", "save", "refresh", "reload", "check"]
 class Event:
     """Something happened to a session, or to a request that wanted one.
 
-    ``kind`` is the name of its session cookie, which tells the sessions of an application apart;
-    ``id``, where there is one, the public id: `Session.id`.
+    ``kind`` tells the sessions of an application apart: the name of the session cookie, or where
+    there is none, of the header and a colon. ``id``, where there is one, is the public id:
+    `Session.id`.
     """
 
     kind: str
@@ -116,8 +117,8 @@ class Expired(Event):
 
 @dataclass(frozen=True, slots=True)
 class Rejected(Event):
-    """A session cookie did not unseal: damaged, forged, or sealed by a key that is not known. Told
-    once a request, however many there were (ASVS 16.3.3).
+    """A session cookie, or session header, did not unseal: damaged, forged, or sealed by a key that
+    is not known. Told once a request, however many there were (ASVS 16.3.3).
     """
 
 
@@ -165,7 +166,7 @@ class StorageFailure(Event):
 class Events:
     """The signals of one kind of session: see the module, and the class that each one sends.
 
-    :param kind: the name of its session cookie.
+    :param kind: see `Event`.
     """
 
     def __init__(self, kind: str) -> None:

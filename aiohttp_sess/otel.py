@@ -8,7 +8,7 @@ metric                               instrument, unit        attributes but ``ai
 ``aiohttp_sess.sessions.renewed``    counter, {session}
 ``aiohttp_sess.sessions.purged``     counter, {session}
 ``aiohttp_sess.sessions.expired``    counter, {session}      ``aiohttp_sess.cause``
-``aiohttp_sess.cookies.rejected``    counter, {request}
+``aiohttp_sess.keys.rejected``       counter, {request}
 ``aiohttp_sess.conflicts``           counter, {conflict}     ``aiohttp_sess.given_up``: false is one
                                                              that was tried again
 ``aiohttp_sess.late_changes``        counter, {change}       ``aiohttp_sess.cause``
@@ -19,9 +19,10 @@ metric                               instrument, unit        attributes but ``ai
 ``db.client.operation.duration``     histogram, s            see `StorageTimer`
 ===================================  ======================  ======================================
 
-``aiohttp_sess.kind`` is the session cookie's name, ``error.type`` the class of the client's own
-exception. What each of them counts is said in `aiohttp_sess.events`. No attribute is of one session
-or of one visitor: there are as many series as kinds, causes, operations and classes of exceptions.
+``aiohttp_sess.kind`` is the name of the session cookie or header, ``error.type`` the class of the
+client's own exception. What each of them counts is said in `aiohttp_sess.events`. No attribute is
+of one session or of one visitor: there are as many series as kinds, causes, operations and classes
+of exceptions.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ _COUNTERS = (
     ("renewed", "sessions.renewed", "{session}", "Sessions that got a new key"),
     ("purged", "sessions.purged", "{session}", "Sessions that a purge ended"),
     ("expired", "sessions.expired", "{session}", "Sessions found to be over"),
-    ("rejected", "cookies.rejected", "{request}", "Requests with a cookie that does not unseal"),
+    ("rejected", "keys.rejected", "{request}", "Requests with a key that does not unseal"),
     ("conflict", "conflicts", "{conflict}", "Writes that another request was faster than"),
     ("late_change", "late_changes", "{change}", "Changes that came too late and are lost"),
     ("storage_failure", "storage.failures", "{failure}", "Failures of the storage"),

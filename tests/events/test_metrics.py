@@ -23,7 +23,7 @@ NAMES = (
     "sessions.loaded",
     "sessions.renewed",
     "sessions.purged",
-    "cookies.rejected",
+    "keys.rejected",
     "conflicts",
     "storage.failures",
 )
@@ -42,7 +42,7 @@ async def test_sessions_are_counted(storage: AbstractStorage, meter: Meter) -> N
         "sessions.loaded": [(KIND, 4)],
         "sessions.renewed": [(KIND, 1)],
         "sessions.purged": [(KIND, 1)],
-        "cookies.rejected": [(KIND, 1)],
+        "keys.rejected": [(KIND, 1)],
         "conflicts": [],
         "storage.failures": [],
     }

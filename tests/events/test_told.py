@@ -22,7 +22,7 @@ from aiohttp_sess.events import (
     StorageFailure,
 )
 
-from ..apps import HANDLE, SECRET, Recorded, application, cookie
+from ..apps import HANDLE, SECRET, Recorded, application, cookie, memory
 from ..browser import Server, serve
 from ..test_visit import purge_and_write
 from .conftest import Listen
@@ -170,6 +170,14 @@ async def test_a_cookie_that_does_not_unseal_is_told_once_a_request(
         heard.clear()
         await wire.get("/", "Cookie: id=forged")  # which nobody asks for
         assert heard == []
+
+
+async def test_a_header_that_does_not_unseal_is_told_as_well(listen: Listen) -> None:
+    app = application(memory(), transports=[HeaderConfig("X-Session")])
+    heard = listen(app[HANDLE])
+    async with serve(app) as server:
+        await server.get("/read", headers={"X-Session": "??, ??"})
+        assert heard == [Rejected("x-session:")]
 
 
 @pytest.mark.parametrize("path", ["/stream", "/websocket"])
