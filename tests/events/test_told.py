@@ -8,10 +8,7 @@ from datetime import timedelta
 import pytest
 from aiohttp import web
 
-from aiohttp_sess import (
-    BrowserSession,
-    get_session,
-)
+from aiohttp_sess import BrowserSession, HeaderConfig, get_session
 from aiohttp_sess.events import (
     Created,
     Expired,
