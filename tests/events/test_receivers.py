@@ -148,8 +148,9 @@ async def test_what_a_cancelled_request_has_saved_is_told(listen: Listen) -> Non
         async with server.wire() as wire:
             wire.send("/write")
             await gate.reached.wait()
-        while not app[HANDLE].events._background._tasks:  # until the handler was cancelled
-            await asyncio.sleep(0)
+        async with asyncio.timeout(PATIENCE):
+            while not app[HANDLE].events._background._tasks:  # until the handler was cancelled
+                await asyncio.sleep(0)
         assert heard == []
         gate.opened.set()
         await server.stop()
