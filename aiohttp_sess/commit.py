@@ -38,8 +38,7 @@ class Commit:
     # Most requests change none of these, so they begin on the class.
     refreshed = False
     """Whether the TTL has started anew in this request."""
-    rekeyed = False
-    """Whether a refresh gave the record a key that the client does not have yet."""
+    rekeyed = False  # whether a refresh gave the record a key that the client does not have yet
     others: Sequence[SessionKey] = ()  # further ones of the request; a purge ends those, too
     others_ended = conflicts = 0  # how many a purge ended; how often a commit tried again
     ended: str | None = None
