@@ -57,6 +57,8 @@ class SessionHandle:
         """How many writes gave up so."""
         self.sockets = Sockets()
         self.commits = Commits()
+        self.limit: SessionLimit | None = None
+        """How many sessions an owner may have."""
 
     def __repr__(self) -> str:
         return f"<SessionHandle {self.name!r} in {type(self.storage).__name__}>"

@@ -15,7 +15,7 @@ from .mapping import TypedMapping
 from .record import SessionRecord
 from .sockets import Binding, Socket
 from .status import SessionStatus
-from .values import StateKey, check_name
+from .values import StateKey, check_label, check_name
 
 __all__ = ("Session", "SessionStatus", "StateKey")
 
@@ -40,7 +40,7 @@ class Session(TypedMapping):
     Parallel requests of one session: each applies its own operations to the latest state, so
     different names never collide; of two assignments to one name the later save wins (and the
     in-place change of a nested value is an assignment to its top-level name). Use `update_value`
-    where the new value depends on the old one. `owner` and `lifecycle`: the later save wins, of
+    where the new value depends on the old one. `owner`, `label` and `lifecycle`: the later save wins, of
     those that set another than was loaded. `renew` and `purge` end the old key, so a change that is
     saved after them is dropped, and the `status` that others see is their own. Of two renewals at
     once, one is done; of two purges, too.
@@ -103,6 +103,23 @@ class Session(TypedMapping):
             check_name(owner)
         if owner != self._changes.owner:
             self._changes.set_field("owner", owner)
+
+    @property
+    def label(self) -> str | None:
+        """What the session is called where `sessions_of` lists it, such as "Firefox on Linux"; at
+        most 100 characters.
+
+        :raises TypeError: for what is no str.
+        :raises ValueError: for what is longer, or not text that JSON can carry.
+        """
+        return self._changes.label
+
+    @label.setter
+    def label(self, label: str | None) -> None:
+        if label is not None:
+            check_label(label)
+        if label != self._changes.label:
+            self._changes.set_field("label", label)
 
     @property
     def lifecycle(self) -> Lifecycle:

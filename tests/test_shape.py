@@ -28,7 +28,12 @@ FLOORS = [
     {"find", "late", "lifecycle", "mapping", "race", "sockets"}
     | {"storage.entry", "storage.exchanges", "storage.pipelines"}
     | {"transport.interface"},
-    {"doubts", "session", "storage.keyed", "terms"} | {"transport.cookie", "transport.header"},
+    {"doubts", "limit", "session", "storage.keyed", "storage.members", "terms"}
+    | {"storage.scripts", "storage.seen"}
+    | {"transport.cookie", "transport.header"},
+    {"storage.epoch", "storage.indexed"},
+    {"storage.redis_index"},
+    {"storing"},
     {"commit", "storage.memcached", "storage.memory", "storage.redis", "storage.revocations"}
     | {"transport.several"},
     {"storage.cookie"},
@@ -37,7 +42,8 @@ FLOORS = [
     {"handle"},
     {"load", "saving"},
     {"visit"},
-    {"middleware", "owners"},
+    {"middleware"},
+    {"owners"},
     {"", "__main__"},
     {"testing"},
 ]
@@ -49,7 +55,7 @@ OUTSIDE = {
     "aiomcache": {"storage.exchanges", "storage.memcached"},
     "cryptography": {"secret"},
     "pytest": {"testing"},
-    "redis": {"storage.pipelines", "storage.redis"},
+    "redis": {"storage.pipelines", "storage.redis", "storage.redis_index"},
 }
 
 
