@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
 from .changes import Changes
 from .doubts import Doubts
-from .errors import SessionGone, StorageError, StorageUnavailable
+from .errors import SessionGone, StorageUnavailable
 from .find import find_record
 from .lifecycle import CookieStep, Plan, StorageStep, plan
 from .limit import SessionLimit
@@ -21,8 +20,6 @@ from .storing import discard_record, save_record
 from .terms import Terms
 
 __all__ = ("Commit",)
-
-logger = logging.getLogger("aiohttp_sess")
 
 T = TypeVar("T")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .config import BrowserSession, CookieConfig, Lifecycle
+from .limit import SessionLimit
 from .sockets import Sockets
 from .storage.interface import AbstractStorage
 from .terms import Terms

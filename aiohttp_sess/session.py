@@ -40,10 +40,10 @@ class Session(TypedMapping):
     Parallel requests of one session: each applies its own operations to the latest state, so
     different names never collide; of two assignments to one name the later save wins (and the
     in-place change of a nested value is an assignment to its top-level name). Use `update_value`
-    where the new value depends on the old one. `owner`, `label` and `lifecycle`: the later save wins, of
-    those that set another than was loaded. `renew` and `purge` end the old key, so a change that is
-    saved after them is dropped, and the `status` that others see is their own. Of two renewals at
-    once, one is done; of two purges, too.
+    where the new value depends on the old one. `owner`, `label` and `lifecycle`: the later save
+    wins, of those that set another than was loaded. `renew` and `purge` end the old key, so a
+    change that is saved after them is dropped, and the `status` that others see is their own. Of
+    two renewals at once, one is done; of two purges, too.
     """
 
     __slots__ = ("__weakref__", "_committer", "_default")
@@ -142,6 +142,11 @@ class Session(TypedMapping):
         lifetime = lifetime_of(lifecycle)
         if lifetime != self._changes.lifetime:
             self._changes.set_field("lifetime", lifetime)
+
+    @property
+    def stored_id(self) -> str:
+        """The public id under which `sessions_of` lists it: while it is being renewed, the old."""
+        return self._changes.stored_id
 
     def authenticated_within(self, period: timedelta) -> bool:
         """Whether the last `renew` was at most ``period`` ago; False where there was none.

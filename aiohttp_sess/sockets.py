@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from .errors import StorageError
 
@@ -53,19 +53,26 @@ class Binding:
         while True:
             await asyncio.sleep(check_every)
             active, self._active = self._active, False
-            try:
-                if await alive(active):
-                    continue
-            except StorageError as error:
-                # A storage that is down says nothing of the session: ask again.
-                self._active = active
-                logger.warning("a websocket's session could not be looked at: %s", error)
-                continue
-            except Exception:
-                logger.exception("a websocket's session could not be looked at")
-                continue
-            await self.close()
-            return
+            if not await self.look(alive, active):
+                return
+
+    async def look(self, alive: Alive, active: bool = False) -> bool:
+        """Look for the session now, and close the socket where it is not there; whether it is, as
+        far as is known.
+        """
+        try:
+            if await alive(active):
+                return True
+        except StorageError as error:
+            # A storage that is down says nothing of the session: ask again.
+            self._active = self._active or active
+            logger.warning("a websocket's session could not be looked at: %s", error)
+            return True
+        except Exception:
+            logger.exception("a websocket's session could not be looked at")
+            return True
+        await self.close()
+        return False
 
     async def close(self) -> None:
         """The session has ended: close the socket."""
@@ -80,6 +87,7 @@ class Binding:
 class _Bound(NamedTuple):
     session_id: str
     binding: Binding
+    alive: Alive
     watcher: asyncio.Task[None]
 
 
@@ -89,7 +97,7 @@ class Sockets:
     def __init__(self) -> None:
         self._by_request: dict[object, list[_Bound]] = {}
         self._by_session: dict[str, list[_Bound]] = {}
-        self._closing: set[asyncio.Task[None]] = set()
+        self._closing: set[asyncio.Task[object]] = set()
 
     def __len__(self) -> int:
         """How many there are."""
@@ -100,7 +108,8 @@ class Sockets:
     ) -> Binding:
         """Tie a socket to a session, until ``request`` lets it go."""
         binding = Binding(socket)
-        bound = _Bound(session_id, binding, asyncio.create_task(binding.watch(alive, check_every)))
+        watcher = asyncio.create_task(binding.watch(alive, check_every))
+        bound = _Bound(session_id, binding, alive, watcher)
         self._by_request.setdefault(request, []).append(bound)
         self._by_session.setdefault(session_id, []).append(bound)
         return binding
@@ -122,6 +131,15 @@ class Sockets:
     def end(self, session_id: str) -> None:
         """A session has ended: close its sockets, without waiting for what their clients say."""
         for bound in self._by_session.get(session_id, ()):
-            task = asyncio.create_task(bound.binding.close())
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
+            self._close(bound.binding.close())
+
+    def look_at_all(self) -> None:
+        """Sessions have ended of which nobody knows which: look at each, and close its sockets."""
+        for bounds in self._by_session.values():
+            for bound in bounds:
+                self._close(bound.binding.look(bound.alive))
+
+    def _close(self, work: Coroutine[Any, Any, object]) -> None:
+        task = asyncio.create_task(work)
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)

@@ -15,7 +15,15 @@ import msgspec
 
 from .errors import SessionValueError
 
-__all__ = ("UNENCODABLE", "StateKey", "check_label", "check_name", "decode_value", "encode_value", "is_mutable")
+__all__ = (
+    "UNENCODABLE",
+    "StateKey",
+    "check_label",
+    "check_name",
+    "decode_value",
+    "encode_value",
+    "is_mutable",
+)
 
 T = TypeVar("T")
 

@@ -15,7 +15,6 @@ in between leaves a record whose key nobody has.
 
 from __future__ import annotations
 
-import hashlib
 from abc import abstractmethod
 from collections.abc import Collection, Sequence
 from contextlib import suppress
@@ -27,7 +26,7 @@ from ..record import SessionRecord
 from .entry import Entry
 from .interface import ListedRecord, SessionKey, StoredRecord
 from .keyed import KeyedStorage
-from .members import Living, Member, batches, living
+from .members import Living, Member, batches, index_name, living
 
 __all__ = ("IndexedStorage",)
 
@@ -159,9 +158,8 @@ class IndexedStorage(KeyedStorage):
     # -- inside -----------------------------------------------------------------------------------
 
     def index_of(self, owner: str, cookie: str) -> str:
-        """The name of an index. No cookie's name has a zero byte."""
-        digest = hashlib.sha256(f"{cookie}\0{owner}".encode()).hexdigest()
-        return f"{self.key_prefix}owner:{digest}"
+        """The name of an index."""
+        return index_name(self.key_prefix, owner, cookie)
 
     async def _save(
         self, record: SessionRecord, ttl: timedelta, instead_of: str | None

@@ -101,7 +101,7 @@ class KeyedStorage(AbstractStorage):
         """
         return await asyncio.gather(*calls)
 
-    def loaded(self, record: SessionRecord, digest: str, ttl: float | None) -> None:
+    def loaded(self, record: SessionRecord, digest: str, ttl: timedelta | None) -> None:
         """A record that has an owner was loaded; ``ttl`` is what it lives for from now on, if its
         lifetime started anew.
         """
@@ -129,7 +129,7 @@ class KeyedStorage(AbstractStorage):
         if record.deadline is not None and record.deadline <= self.clock():
             return None
         if record.owner is not None:
-            self.loaded(record, digest, seconds)
+            self.loaded(record, digest, ttl)
         return StoredRecord(key, record, entry)  # which version it is, is seen when it is asked
 
     async def save(self, record: SessionRecord, ttl: timedelta) -> StoredRecord:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple, TypeVar
@@ -10,7 +11,7 @@ from ..errors import DeserializationError
 from ..record import SessionRecord, decode_record
 from .entry import HEAD_LENGTH, Entry, live, tag_of
 
-__all__ = ("Living", "Member", "batches", "living")
+__all__ = ("Living", "Member", "batches", "index_name", "living")
 
 T = TypeVar("T")
 
@@ -58,6 +59,12 @@ def living(member: Member, entry: Entry | None, left: float | None, now: float) 
             return None
         expires = record.deadline if expires is None else min(expires, record.deadline)
     return Living(member, replace(record, state={}), expires)
+
+
+def index_name(prefix: str, owner: str, cookie: str) -> str:
+    """The name under which there is something about an owner. No cookie's name has a zero byte."""
+    digest = hashlib.sha256(f"{cookie}\0{owner}".encode()).hexdigest()
+    return f"{prefix}owner:{digest}"
 
 
 def batches(items: Sequence[T]) -> Iterator[Sequence[T]]:

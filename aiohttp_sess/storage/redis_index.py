@@ -1,7 +1,7 @@
 """The index of an owner's sessions in Redis: a sorted set of digests, by their logins.
 
-It has a name of its own, so in a cluster it lives elsewhere than the records. Only a login waits for
-it. That its records live on, or are gone, it is told beside the requests, and seldom: see
+It has a name of its own, so in a cluster it lives elsewhere than the records. Only a login waits
+for it. That records live on, or are gone, it is told beside the requests, and seldom: see
 `aiohttp_sess.storage.seen`.
 """
 
@@ -105,12 +105,12 @@ class RedisIndex(IndexedStorage):
 
     # -- what is told to it beside the requests ----------------------------------------------------
 
-    def loaded(self, record: SessionRecord, digest: str, ttl: float | None) -> None:
+    def loaded(self, record: SessionRecord, digest: str, ttl: timedelta | None) -> None:
         assert record.owner is not None  # or nobody would say so
         index = self.index_of(record.owner, record.cookie)
         self._seen.loaded(digest, index)
         if ttl is not None:
-            self._enter_if_due(index, digest, ttl)
+            self._enter_if_due(index, digest, ttl.total_seconds())
 
     async def update_ttl(self, key: SessionKey, ttl: timedelta) -> SessionKey | None:
         found = await super().update_ttl(key, ttl)
