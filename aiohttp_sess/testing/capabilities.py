@@ -47,6 +47,12 @@ class Capabilities:
     keyed: ClassVar[bool] = True
     """Whether it is a `KeyedStorage`, whose stored bytes the suite can look at."""
 
+    lists_sessions: ClassVar[bool] = False
+    """Whether it knows which sessions an owner has: `AbstractStorage.lists_sessions`."""
+
+    ends_all_sessions: ClassVar[bool] = False
+    """Whether it ends all sessions of an owner, or all but one; also those whose requests run."""
+
     state_size: ClassVar[int] = 100_000
     """How many bytes of state a record must be able to hold."""
 
