@@ -60,6 +60,7 @@ class EpochStorage(KeyedStorage):
         name = index_name(self.key_prefix, owner, record.cookie)
         owned = _Owned(stored.revision, name, record.id, generation)
         if not await self._goes_on(owned):
+            await super().delete(key)  # nothing makes it a session again
             return None
         return StoredRecord(key, replace(record, owner=owner), owned)
 
@@ -90,6 +91,7 @@ class EpochStorage(KeyedStorage):
         owned = _Owned(stored.revision, name, record.id, generation)
         try:
             if same and not await self._goes_on(owned):
+                await super().delete(key)
                 raise SessionGone("the session was ended since it was loaded")
         except StorageUnavailable as error:
             error.revision = stored.revision
