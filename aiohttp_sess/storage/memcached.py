@@ -49,7 +49,8 @@ class MemcachedStorage(EpochStorage):
       up, so an idle session may end up to a second early, or late.
     - It cannot list the sessions of an owner, and ends all of them, or all but one, by an entry
       that each owner has. To look at that takes one more round trip, for each load and each write
-      of a session that has an owner. Should memcached evict it, that owner's sessions end.
+      of a session that has an owner. Should memcached evict it, that owner's sessions end. A
+      request that purges a session which was ended so erases the cookie all the same.
     - A record takes at most 1 MiB, or what the server's option ``-I`` says: a larger one is a
       `SerializationError`.
     """

@@ -60,6 +60,8 @@ class RedisStorage(RedisIndex):
     - Replicas follow a moment later. A failover in that moment takes the last writes back: a
       session that just began is gone, and one that just ended is there again, until its TTL is
       over. Reading from replicas does the same all the time: do not.
+    - The index of an owner's sessions can be evicted, too. They go on, and each is in it again when
+      its TTL next starts anew; in a process that has just seen it in there, from 5 minutes on.
     - A restart keeps what Redis persists, which may be nothing.
     """
 

@@ -128,7 +128,7 @@ class RedisIndex(IndexedStorage):
 
     async def finish(self) -> None:
         """Wait for what is under way beside the requests."""
-        await asyncio.gather(*self._chores)
+        await asyncio.gather(*self._chores, return_exceptions=True)
 
     def _enter_if_due(self, index: str, digest: str, ttl: float) -> None:
         if self._seen.is_due(digest, ttl):
