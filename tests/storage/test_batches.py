@@ -131,7 +131,8 @@ async def test_one_that_fails_among_those_that_are_asked_together() -> None:
     with pytest.raises(ValueError, match="2"):
         await echo.ask_all(range(4))
     asked = asyncio.ensure_future(echo.ask_all([-1, -2]))
-    await asyncio.sleep(0)
+    while echo.batches[-1] != [-1, -2]:
+        await asyncio.sleep(0)
     asked.cancel()
     echo.speaks.set()
     assert await echo.ask(1) == 1
