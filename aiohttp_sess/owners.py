@@ -69,7 +69,7 @@ async def sessions_of(
     """
     handle = _handle(app, handle)
     name = _checked("current", current)
-    found = await handle.storage.sessions_of(_owner(owner), handle.cookie.name)
+    found = await handle.storage.sessions_of(_owner(owner), handle.name)
     now = handle.storage.clock()
     return [_owned(handle, each, name) for each in found if not _is_over(handle, each.record, now)]
 
@@ -112,7 +112,7 @@ async def end_sessions(
         raise TypeError(f"ids must be a list of public ids, not {type(ids).__name__}")
     ended = await handle.storage.end_sessions(
         _owner(owner),
-        handle.cookie.name,
+        handle.name,
         keep=_checked("keep", keep),
         ids=None if ids is None else frozenset(ids),
     )
