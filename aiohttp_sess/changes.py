@@ -34,8 +34,7 @@ class Changes(Edits):
     def _start(self, record: SessionRecord, *, stored: bool) -> None:
         self._record = record
         self._begin(EncodedState.of(record.state).raw)
-        # Owner, lifetime and label, where this request set them, and when it asked for a renewal.
-        self._fields: dict[str, Any] = {}
+        self._fields: dict[str, Any] = {}  # fields of the record that this request set
         self._forced = False
         self.stored = stored
         self.renewing = False

@@ -177,7 +177,7 @@ def _last_seen(handle: SessionHandle, listed: ListedRecord) -> datetime | None:
     """A TTL back from where it ends; a TTL that the deadline has cut off says nothing."""
     record, expires = listed
     if expires is None or (record.deadline is not None and expires >= record.deadline - 1):
-        return None
+        return None if record.refreshed is None else _time(record.refreshed)
     began = expires - handle.terms.lifecycle(record.lifetime).ttl.total_seconds()
     return _time(min(max(began, record.created), handle.storage.clock()))
 
