@@ -101,7 +101,8 @@ async def end_sessions(
     :param ids: end only those that have these public ids; by default all. One that is another
         owner's is left alone, so a form may send them. A renewal gives a session another id.
     :param handle: which kind of session, where an application has several; by default its first.
-    :return: None where the storage ends all, and does not know how many: `MemcachedStorage`.
+    :return: None where the storage ends all, and does not know how many: `MemcachedStorage`,
+        `CookieStorage`.
     :raises NotImplementedError: where the storage cannot; it names those that can.
     :raises RuntimeError: where `setup` was not called for the application.
     :raises TypeError: for an argument of the wrong type.

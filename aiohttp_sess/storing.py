@@ -42,8 +42,5 @@ async def discard_record(storage: AbstractStorage, key: SessionKey) -> None:
     try:
         await storage.delete(key)
     except StorageError as error:
-        logger.warning(
-            "a record that was saved for a renewal is left over: %s. Nobody has its key, and "
-            "it goes with its TTL",
-            error,
-        )
+        # Nobody has its key.
+        logger.warning("what a renewal saved is left over until its TTL is over: %s", error)

@@ -204,7 +204,7 @@ class AbstractStorage(ABC):
         """
         raise NotImplementedError(
             f"{type(self).__name__} cannot end the sessions of an owner: take RedisStorage, "
-            "MemoryStorage or MemcachedStorage"
+            "MemoryStorage, MemcachedStorage or CookieStorage(revocations=...)"
         )
 
     async def limit_sessions(
