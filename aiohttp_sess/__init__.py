@@ -19,6 +19,7 @@ from .config import (
     CookieContentSecurity,
     Lifecycle,
     PersistentSession,
+    SessionLimitPolicy,
     TtlExtensionPolicy,
 )
 from .errors import (
@@ -33,10 +34,12 @@ from .errors import (
     SessionValueError,
     StorageError,
     StorageUnavailable,
+    TooManySessions,
 )
 from .handle import SessionHandle
 from .header_config import HeaderConfig
 from .middleware import get_session, new_session, setup
+from .owners import OwnedSession, end_sessions, sessions_of
 from .record import SessionRecord
 from .secret import SecretKey
 from .session import Session, SessionStatus, StateKey
@@ -54,6 +57,7 @@ __all__ = (
     "HeaderTooLarge",
     "InvalidSessionKey",
     "Lifecycle",
+    "OwnedSession",
     "PersistentSession",
     "SecretKey",
     "SerializationError",
@@ -62,6 +66,7 @@ __all__ = (
     "SessionError",
     "SessionGone",
     "SessionHandle",
+    "SessionLimitPolicy",
     "SessionRecord",
     "SessionStatus",
     "SessionValueError",
@@ -69,8 +74,11 @@ __all__ = (
     "StorageError",
     "StorageUnavailable",
     "StoredRecord",
+    "TooManySessions",
     "TtlExtensionPolicy",
+    "end_sessions",
     "get_session",
     "new_session",
+    "sessions_of",
     "setup",
 )

@@ -34,8 +34,7 @@ class Changes(Edits):
     def _start(self, record: SessionRecord, *, stored: bool) -> None:
         self._record = record
         self._begin(EncodedState.of(record.state).raw)
-        # Owner and lifetime, where this request set them, and when it asked for a renewal.
-        self._fields: dict[str, Any] = {}
+        self._fields: dict[str, Any] = {}  # fields of the record that this request set
         self._forced = False
         self.stored = stored
         self.renewing = False
@@ -47,6 +46,11 @@ class Changes(Edits):
     def id(self) -> str:
         """The public id."""
         return self._record.id
+
+    @property
+    def stored_id(self) -> str:
+        """The public id that the storage has: of a session that is being renewed, the old one."""
+        return self._id_before if self.renewing else self._record.id
 
     @property
     def created(self) -> float:
@@ -64,6 +68,12 @@ class Changes(Edits):
         """When the session was last renewed, Unix time in seconds; None: never."""
         when: float | None = self._fields.get("authenticated", self._record.authenticated)
         return when
+
+    @property
+    def label(self) -> str | None:
+        """What the application calls the session."""
+        label: str | None = self._fields.get("label", self._record.label)
+        return label
 
     @property
     def lifetime(self) -> Lifetime | None:
@@ -128,7 +138,7 @@ class Changes(Edits):
         self._touch()
 
     def set_field(self, name: str, value: Any) -> None:
-        """Set the ``owner`` or the ``lifetime``."""
+        """Set the ``owner``, the ``label`` or the ``lifetime``."""
         self._fields[name] = value
         self._touch()
 
@@ -179,7 +189,7 @@ class Changes(Edits):
             self.owner,
             old.cookie,
             old.id,
-            old.label,
+            self.label,
             self.authenticated,
             old.issued,
             old.refreshed,

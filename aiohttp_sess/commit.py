@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
 from .changes import Changes
 from .doubts import Doubts
-from .errors import SessionGone, StorageError, StorageUnavailable
+from .errors import SessionGone, StorageUnavailable
 from .find import find_record
 from .lifecycle import CookieStep, Plan, StorageStep, plan
+from .limit import SessionLimit
 from .operations import Snapshot
 from .race import once, until_it_wins
 from .record import SessionRecord
 from .storage.interface import AbstractStorage, SessionKey, StoredRecord
+from .storing import discard_record, save_record
 from .terms import Terms
 
 __all__ = ("Commit",)
-
-logger = logging.getLogger("aiohttp_sess")
 
 T = TypeVar("T")
 
@@ -33,6 +32,7 @@ class Commit:
     :param stored: the record as it was loaded; None: there is none yet.
     :param terms: how long sessions live.
     :param conflict_timeout: seconds after which a write that keeps losing gives up.
+    :param limit: how many sessions an owner may have.
     """
 
     # Most requests change none of these, so they begin on the class.
@@ -57,9 +57,11 @@ class Commit:
         *,
         terms: Terms,
         conflict_timeout: float,
+        limit: SessionLimit | None = None,
     ) -> None:
         self._storage = storage
         self._conflict_timeout = conflict_timeout
+        self._limit = limit
         self.changes = changes
         self.terms = terms
         self.stored = stored
@@ -156,8 +158,9 @@ class Commit:
         self.ended = record.id
         self.stored = None
 
-    async def _save(self, saved: Snapshot) -> StoredRecord:
-        return await self._storage.save(saved.record, self.terms.ttl_of(saved.record))
+    async def _save(self, saved: Snapshot, old: StoredRecord | None = None) -> StoredRecord:
+        ttl = self.terms.ttl_of(saved.record)
+        return await save_record(self._storage, saved.record, ttl, old=old, limit=self._limit)
 
     async def _replace(self, stored: StoredRecord, saved: Snapshot) -> StoredRecord:
         (key, _, revision), ttl = stored, self.terms.ttl_of(saved.record)
@@ -165,12 +168,16 @@ class Commit:
 
     async def _update(self, saved: Snapshot) -> StoredRecord:
         try:
-            return await self._replace(self._loaded, saved)
+            stored = await self._replace(self._loaded, saved)
         except StorageUnavailable as error:
             if error.revision is not None:
                 self._doubts = self._doubts or Doubts()
                 self._doubts.add(saved, error.revision)
             raise
+        if self._limit is not None:
+            before = self._loaded
+            await self._limit.admit_update(stored, before, self.terms.ttl_of(before.record))
+        return stored
 
     async def _update_ttl(self) -> None:
         key = await self._storage.update_ttl(self._loaded.key, self.ttl)
@@ -192,7 +199,7 @@ class Commit:
         ends that and its answer is lost twice, neither is there: a new login). And if the old
         one turns out to be ended already, by a logout or by another renewal, the new one goes too.
         """
-        new, is_in_it = await self._save(saved), saved
+        new, is_in_it = await self._save(saved, self._loaded), saved
 
         async def end_old(saved: Snapshot) -> bool:
             nonlocal new, is_in_it
@@ -204,10 +211,10 @@ class Commit:
         try:
             saved, ended = await self._until_it_wins(end_old, saved)
         except BaseException:
-            await self._discard(new.key)
+            await discard_record(self._storage, new.key)
             raise
         if not ended:
-            await self._discard(new.key)
+            await discard_record(self._storage, new.key)
             raise _gone()
         self.ended = self._loaded.record.id
         self._settle(saved, new)
@@ -228,13 +235,6 @@ class Commit:
         saved = self.changes.rebase(latest.record, saved)
         self.stored = latest
         return self.terms.dated(saved, self._reaches_client)
-
-    async def _discard(self, key: SessionKey) -> None:
-        try:
-            await self._storage.delete(key)
-        except StorageError as error:
-            # Nobody has its key.
-            logger.warning("what a renewal saved is left over until its TTL is over: %s", error)
 
     def _settle(self, saved: Snapshot, stored: StoredRecord) -> None:
         self.stored = stored

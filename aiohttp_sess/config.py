@@ -18,6 +18,7 @@ __all__ = (
     "CookieContentSecurity",
     "Lifecycle",
     "PersistentSession",
+    "SessionLimitPolicy",
     "TtlExtensionPolicy",
 )
 
@@ -69,6 +70,15 @@ class TtlExtensionPolicy(enum.Enum):
     the TTL longer, a session has the old one until it is refreshed under the new one: let the share
     of the new one be less than the old one.
     """
+
+
+class SessionLimitPolicy(enum.Enum):
+    """What a login does where its owner has ``max_sessions_per_owner`` sessions already."""
+
+    END_OLDEST = "end-oldest"
+    """It ends the one whose login is the longest ago, everywhere and at once."""
+    REFUSE = "refuse"
+    """It is refused, with `TooManySessions`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@
     │   ├── SessionGone             the session was ended since it was loaded
     │   ├── DeserializationError    a stored record that cannot be read
     │   └── SerializationError      a record that the backend cannot take
+    ├── TooManySessions             the owner has as many sessions as `setup` allows
     ├── SessionValueError           (also TypeError) a value that is no JSON, or not its key's type
     ├── CookieTooLarge              the sealed cookie is over what browsers keep
     │   └── HeaderTooLarge          the sealed header is over what servers take
@@ -33,6 +34,7 @@ __all__ = (
     "SessionValueError",
     "StorageError",
     "StorageUnavailable",
+    "TooManySessions",
 )
 
 
@@ -74,6 +76,21 @@ class DeserializationError(StorageError):
 
 class SerializationError(StorageError):
     """The backend cannot take this record; nothing was written, the old record stands."""
+
+
+class TooManySessions(SessionError):
+    """A login was refused: the owner has ``limit`` sessions already (ASVS 7.1.2).
+
+    Nothing of it was saved, and what the session had before is in it again. Answer it where it is
+    raised: ``await session.save()`` in the handler of the login.
+    """
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"the owner of the session has {limit} others, which is all that "
+            "max_sessions_per_owner allows: end one of them (end_sessions) or let the user choose"
+        )
+        self.limit = limit
 
 
 class SessionValueError(SessionError, TypeError):

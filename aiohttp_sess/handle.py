@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .config import BrowserSession, CookieConfig, Lifecycle
 from .events import Events, Expired
+from .limit import SessionLimit
 from .sockets import Sockets
 from .storage.interface import AbstractStorage
 from .terms import Terms
@@ -60,6 +61,8 @@ class SessionHandle:
         """Signals of what happens to its sessions: see `aiohttp_sess.events`."""
         self.sockets = Sockets(self._vanished)
         self.commits = Commits()
+        self.limit: SessionLimit | None = None
+        """How many sessions an owner may have."""
 
     def _vanished(self, session_id: str) -> None:
         self.events.send_soon(Expired(self.events.kind, session_id, "vanished"))

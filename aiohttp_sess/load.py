@@ -53,6 +53,7 @@ def _commit(handle: SessionHandle, record: SessionRecord, stored: StoredRecord |
         stored,
         terms=handle.terms,
         conflict_timeout=handle.conflict_timeout,
+        limit=handle.limit,
     )
 
 

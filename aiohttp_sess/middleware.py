@@ -10,10 +10,11 @@ from contextlib import AsyncExitStack
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from .config import BrowserSession, CookieConfig, Lifecycle, PersistentSession
+from .config import BrowserSession, CookieConfig, Lifecycle, PersistentSession, SessionLimitPolicy
 from .handle import SessionHandle
 from .header_config import HeaderConfig
 from .heard import HeardVisit
+from .limit import SessionLimit
 from .secret import SecretKey, secret_keys
 from .session import Session
 from .storage.interface import AbstractStorage
@@ -40,6 +41,8 @@ def setup(
     transports: Sequence[CookieConfig | HeaderConfig] | None = None,
     lifecycle: Lifecycle | None = None,
     clear_site_data: Sequence[str] = (),
+    max_sessions_per_owner: int | None = None,
+    session_limit_policy: SessionLimitPolicy = SessionLimitPolicy.END_OLDEST,
 ) -> SessionHandle:
     """Give every request of ``app`` a session, and answer the handle to it.
 
@@ -62,6 +65,9 @@ def setup(
         where a purge came too late, or a fresh session was begun after it. ``"cookies"`` and
         ``"*"`` also take every other cookie of the registrable domain, of all its hosts, and the
         session cookie of a login that was faster than this response: better left to the erasure.
+    :param max_sessions_per_owner: how many sessions an owner may have of this kind; None: any
+        number. For storages that know which those are: `MemoryStorage`, `RedisStorage`.
+    :param session_limit_policy: what a login does that would be one more.
     :raises ValueError: for a short or missing key, or a name that is taken.
     :raises TypeError: for an argument of the wrong type.
     :raises RuntimeError: where the application is frozen already.
@@ -99,6 +105,10 @@ def setup(
         lifecycle=lifecycle,
         transports=ways,
     )
+    if max_sessions_per_owner is not None:
+        handle.limit = SessionLimit(
+            storage, max_sessions_per_owner, session_limit_policy, handle.sockets
+        )
     app.middlewares.append(_middleware(handle, is_default=not handles))
     app.on_response_prepare.append(_signal(handle))
     handles.append(handle)

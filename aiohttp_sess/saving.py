@@ -16,6 +16,7 @@ from .errors import (
     SessionError,
     SessionGone,
     StorageError,
+    TooManySessions,
 )
 from .find import find_record, fresh_record
 from .handle import SessionHandle
@@ -184,6 +185,12 @@ class Saving:
             self._tell_dropped()
             self._drop()
             return
+        except TooManySessions:
+            # Nothing of a login that was refused may be saved at the end of the request.
+            before, name = commit.stored, self._handle.name
+            fresh = fresh_record(self._handle.storage, name)
+            commit.start_over(fresh if before is None else before.record, before)
+            raise
         except SessionConflict:
             logger.warning("session %s: others keep writing it: given up", commit.public_id)
             self._handle.conflicts += 1

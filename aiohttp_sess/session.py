@@ -15,7 +15,7 @@ from .mapping import TypedMapping
 from .record import SessionRecord
 from .sockets import Binding, Socket
 from .status import SessionStatus
-from .values import StateKey, check_name
+from .values import StateKey, check_label, check_name
 
 __all__ = ("Session", "SessionStatus", "StateKey")
 
@@ -40,10 +40,10 @@ class Session(TypedMapping):
     Parallel requests of one session: each applies its own operations to the latest state, so
     different names never collide; of two assignments to one name the later save wins (and the
     in-place change of a nested value is an assignment to its top-level name). Use `update_value`
-    where the new value depends on the old one. `owner` and `lifecycle`: the later save wins, of
-    those that set another than was loaded. `renew` and `purge` end the old key, so a change that is
-    saved after them is dropped, and the `status` that others see is their own. Of two renewals at
-    once, one is done; of two purges, too.
+    where the new value depends on the old one. `owner`, `label` and `lifecycle`: the later save
+    wins, of those that set another than was loaded. `renew` and `purge` end the old key, so a
+    change that is saved after them is dropped, and the `status` that others see is their own. Of
+    two renewals at once, one is done; of two purges, too.
     """
 
     __slots__ = ("__weakref__", "_committer", "_default")
@@ -105,6 +105,23 @@ class Session(TypedMapping):
             self._changes.set_field("owner", owner)
 
     @property
+    def label(self) -> str | None:
+        """What the session is called where `sessions_of` lists it, such as "Firefox on Linux"; at
+        most 100 characters.
+
+        :raises TypeError: for what is no str.
+        :raises ValueError: for what is longer, or not text that JSON can carry.
+        """
+        return self._changes.label
+
+    @label.setter
+    def label(self, label: str | None) -> None:
+        if label is not None:
+            check_label(label)
+        if label != self._changes.label:
+            self._changes.set_field("label", label)
+
+    @property
     def lifecycle(self) -> Lifecycle:
         """How long this session lives; set it to override what `setup` says ("remember me").
 
@@ -125,6 +142,11 @@ class Session(TypedMapping):
         lifetime = lifetime_of(lifecycle)
         if lifetime != self._changes.lifetime:
             self._changes.set_field("lifetime", lifetime)
+
+    @property
+    def stored_id(self) -> str:
+        """The public id under which `sessions_of` lists it: while it is being renewed, the old."""
+        return self._changes.stored_id
 
     def authenticated_within(self, period: timedelta) -> bool:
         """Whether the last `renew` was at most ``period`` ago; False where there was none.

@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from .errors import StorageError
 
@@ -36,8 +36,10 @@ class Socket(Protocol):
 class Binding:
     """A websocket that is tied to a session, from `Session.bind` to the end of its request."""
 
-    def __init__(self, socket: Socket) -> None:
+    def __init__(self, socket: Socket, alive: Alive, vanished: Callable[[], None]) -> None:
         self._socket = socket
+        self._alive = alive
+        self._vanished = vanished  # called where nobody in this process has ended it
         self._active = False
         self.ended = False
         """Whether the session has ended, so that the socket was closed."""
@@ -49,29 +51,33 @@ class Binding:
         """
         self._active = True
 
-    async def watch(self, alive: Alive, check_every: float, vanished: Callable[[], None]) -> None:
-        """Look for the session every ``check_every`` seconds, until it is not there.
-
-        :param vanished: called where nobody in this process has ended it.
-        """
+    async def watch(self, check_every: float) -> None:
+        """Look for the session every ``check_every`` seconds, until it is not there."""
         while True:
             await asyncio.sleep(check_every)
             active, self._active = self._active, False
-            try:
-                if await alive(active):
-                    continue
-            except StorageError as error:
-                # A storage that is down says nothing of the session: ask again.
-                self._active = active
-                logger.warning("a websocket's session could not be looked at: %s", error)
-                continue
-            except Exception:
-                logger.exception("a websocket's session could not be looked at")
-                continue
-            if not self.ended:
-                vanished()
-            await self.close()
-            return
+            if not await self.look(active):
+                return
+
+    async def look(self, active: bool = False) -> bool:
+        """Look for the session now, and close the socket where it is not there; whether it is, as
+        far as is known.
+        """
+        try:
+            if await self._alive(active):
+                return True
+        except StorageError as error:
+            # A storage that is down says nothing of the session: ask again.
+            self._active = self._active or active
+            logger.warning("a websocket's session could not be looked at: %s", error)
+            return True
+        except Exception:
+            logger.exception("a websocket's session could not be looked at")
+            return True
+        if not self.ended:
+            self._vanished()
+        await self.close()
+        return False
 
     async def close(self) -> None:
         """The session has ended: close the socket."""
@@ -99,7 +105,7 @@ class Sockets:
     def __init__(self, vanished: Callable[[str], None] | None = None) -> None:
         self._by_request: dict[object, list[_Bound]] = {}
         self._by_session: dict[str, list[_Bound]] = {}
-        self._closing: set[asyncio.Task[None]] = set()
+        self._closing: set[asyncio.Task[object]] = set()
         self._tell_vanished = vanished
         self._vanished: set[str] = set()  # those that were told
 
@@ -111,9 +117,8 @@ class Sockets:
         self, request: object, socket: Socket, session_id: str, alive: Alive, check_every: float
     ) -> Binding:
         """Tie a socket to a session, until ``request`` lets it go."""
-        binding = Binding(socket)
-        watch = binding.watch(alive, check_every, functools.partial(self._vanish, session_id))
-        bound = _Bound(session_id, binding, asyncio.create_task(watch))
+        binding = Binding(socket, alive, functools.partial(self._vanish, session_id))
+        bound = _Bound(session_id, binding, asyncio.create_task(binding.watch(check_every)))
         self._by_request.setdefault(request, []).append(bound)
         self._by_session.setdefault(session_id, []).append(bound)
         return binding
@@ -136,12 +141,21 @@ class Sockets:
     def end(self, session_id: str) -> None:
         """A session has ended: close its sockets, without waiting for what their clients say."""
         for bound in self._by_session.get(session_id, ()):
-            task = asyncio.create_task(bound.binding.close())
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
+            self._close(bound.binding.close())
+
+    def look_at_all(self) -> None:
+        """Sessions have ended of which nobody knows which: look at each, and close its sockets."""
+        for bounds in self._by_session.values():
+            for bound in bounds:
+                self._close(bound.binding.look())
 
     def _vanish(self, session_id: str) -> None:
         """A socket of a session found that it is not there; others of it may find that too."""
         if self._tell_vanished is not None and session_id not in self._vanished:
             self._vanished.add(session_id)
             self._tell_vanished(session_id)
+
+    def _close(self, work: Coroutine[Any, Any, object]) -> None:
+        task = asyncio.create_task(work)
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)

@@ -15,7 +15,15 @@ import msgspec
 
 from .errors import SessionValueError
 
-__all__ = ("UNENCODABLE", "StateKey", "check_name", "decode_value", "encode_value", "is_mutable")
+__all__ = (
+    "UNENCODABLE",
+    "StateKey",
+    "check_label",
+    "check_name",
+    "decode_value",
+    "encode_value",
+    "is_mutable",
+)
 
 T = TypeVar("T")
 
@@ -27,6 +35,7 @@ decode_value = msgspec.json.Decoder().decode
 UNENCODABLE = (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError)
 # Far from where an interpreter's stack ends, so that what was taken can always be read again.
 _DEEPEST = 100
+_LONGEST_LABEL = 100  # characters
 _LONGEST_NAME, _LONGEST_WAY = 40, 10  # what a message shows
 _HINTS = {
     "tuple": "; use a list",
@@ -106,6 +115,22 @@ def check_name(name: object) -> str:
         except UnicodeEncodeError:
             raise SessionValueError(f"the name {name!r} holds half a surrogate pair") from None
     return name
+
+
+def check_label(label: object) -> None:
+    """:raises TypeError: for what is no str.
+    :raises ValueError: for a label that is too long, or that JSON cannot carry.
+    """
+    if not isinstance(label, str):
+        raise TypeError(f"session.label must be a str or None, not {type(label).__name__}")
+    if len(label) > _LONGEST_LABEL:
+        raise ValueError(
+            f"session.label has {len(label)} characters of at most {_LONGEST_LABEL}: cut it off"
+        )
+    try:
+        label.encode()
+    except UnicodeEncodeError:
+        raise ValueError("session.label holds half a surrogate pair") from None
 
 
 def encode_value(name: str, value: object) -> msgspec.Raw:

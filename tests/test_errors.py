@@ -17,6 +17,7 @@ from aiohttp_sess import (
     SessionValueError,
     StorageError,
     StorageUnavailable,
+    TooManySessions,
     errors,
 )
 
@@ -28,6 +29,7 @@ TREE = {
     SessionGone: StorageError,
     DeserializationError: StorageError,
     SerializationError: StorageError,
+    TooManySessions: SessionError,
     SessionValueError: SessionError,
     CookieTooLarge: SessionError,
     HeaderTooLarge: CookieTooLarge,

@@ -150,6 +150,25 @@ async def test_the_websocket_saves_until_its_session_ends(aiohttp_client: Aiohtt
         assert (message.type, message.data) == (WSMsgType.CLOSE, 1008)
 
 
+async def test_a_user_sees_and_ends_the_sessions_elsewhere(aiohttp_client: AiohttpClient) -> None:
+    block = block_with("def log_out_elsewhere(")
+    names = ("log_in_here", "devices", "log_out_elsewhere")
+    app = application(**{name: block[name] for name in names})
+    here = await aiohttp_client(app, cookie_jar=cookie_jar())
+    async with here.get("/devices") as response:
+        assert response.status == 403
+    for label in ("there", "here"):
+        await give_session(here, {})
+        agent = {"User-Agent": label}
+        async with here.post("/log_in_here", headers=agent, allow_redirects=False) as response:
+            assert response.status == 303
+    for current in ([False, True], [True]):
+        async with here.get("/devices") as response:
+            assert [each["current"] for each in await response.json()] == current
+        async with here.post("/log_out_elsewhere") as response:
+            assert await response.text() == f"{len(current) - 1} sessions ended"
+
+
 async def test_several_sessions_have_a_cookie_each(aiohttp_client: AiohttpClient) -> None:
     block = block_with("staff = setup(")
     app: web.Application = block["app"]

@@ -367,7 +367,11 @@ class Committer:
 
     async def bind(self, socket: Socket, check_every: float) -> Binding:
         self.asked.append(("bind", socket, check_every))
-        return Binding(socket)
+
+        async def alive(active: bool) -> bool:
+            return True
+
+        return Binding(socket, alive, lambda: None)
 
 
 async def test_a_session_of_a_request_asks_it() -> None:

@@ -28,7 +28,12 @@ FLOORS = [
     {"find", "late", "lifecycle", "mapping", "race", "sockets"}
     | {"storage.entry", "storage.exchanges", "storage.pipelines"}
     | {"transport.interface"},
-    {"doubts", "session", "storage.keyed", "terms"} | {"transport.cookie", "transport.header"},
+    {"doubts", "limit", "session", "storage.keyed", "storage.members", "terms"}
+    | {"storage.scripts", "storage.seen"}
+    | {"transport.cookie", "transport.header"},
+    {"storage.epoch", "storage.indexed"},
+    {"storage.redis_index"},
+    {"storing"},
     {"commit", "storage.memcached", "storage.memory", "storage.redis", "storage.revocations"}
     | {"transport.several"},
     {"storage.cookie"},
@@ -38,7 +43,8 @@ FLOORS = [
     {"load", "saving"},
     {"visit"},
     {"heard"},
-    {"middleware", "owners"},
+    {"middleware"},
+    {"owners"},
     {"", "__main__"},
     {"otel"},
     {"testing"},
@@ -52,7 +58,7 @@ OUTSIDE = {
     "cryptography": {"secret"},
     "opentelemetry": {"otel"},
     "pytest": {"testing"},
-    "redis": {"storage.pipelines", "storage.redis"},
+    "redis": {"storage.pipelines", "storage.redis", "storage.redis_index"},
 }
 
 
@@ -168,6 +174,7 @@ def test_the_public_names() -> None:
         "HeaderTooLarge",
         "InvalidSessionKey",
         "Lifecycle",
+        "OwnedSession",
         "PersistentSession",
         "SecretKey",
         "SerializationError",
@@ -176,6 +183,7 @@ def test_the_public_names() -> None:
         "SessionError",
         "SessionGone",
         "SessionHandle",
+        "SessionLimitPolicy",
         "SessionRecord",
         "SessionStatus",
         "SessionValueError",
@@ -183,9 +191,12 @@ def test_the_public_names() -> None:
         "StorageError",
         "StorageUnavailable",
         "StoredRecord",
+        "TooManySessions",
         "TtlExtensionPolicy",
+        "end_sessions",
         "get_session",
         "new_session",
+        "sessions_of",
         "setup",
     ]
     assert sorted(aiohttp_sess.storage.__all__) == [
@@ -193,6 +204,7 @@ def test_the_public_names() -> None:
         "CookieStorage",
         "Entry",
         "KeyedStorage",
+        "ListedRecord",
         "MemoryStorage",
         "SessionKey",
         "StoredRecord",

@@ -6,7 +6,7 @@
 
 from .cookie import CookieStorage
 from .entry import Entry, Version
-from .interface import AbstractStorage, SessionKey, StoredRecord
+from .interface import AbstractStorage, ListedRecord, SessionKey, StoredRecord
 from .keyed import KeyedStorage
 from .memory import MemoryStorage
 
@@ -15,6 +15,7 @@ __all__ = (
     "CookieStorage",
     "Entry",
     "KeyedStorage",
+    "ListedRecord",
     "MemoryStorage",
     "SessionKey",
     "StoredRecord",

@@ -81,15 +81,28 @@ class Batches(ABC, Generic[C]):
                     return await self.exchange_one(command)
             finally:
                 self._returned(began)
+        (one,) = self._line_up([command])
+        return await one.reply
+
+    async def ask_all(self, commands: Sequence[C]) -> list[Any]:
+        """The replies to commands that leave together, as far as a batch takes them: see `ask`."""
+        lined_up = self._line_up(commands)
+        replies = await asyncio.gather(*(one.reply for one in lined_up), return_exceptions=True)
+        for reply in replies:
+            if isinstance(reply, BaseException):
+                raise reply
+        return replies
+
+    def _line_up(self, commands: Sequence[C]) -> list[_Waiting[C]]:
         deadline = asyncio.get_running_loop().time() + self._timeout
-        one = _Waiting(command, deadline)
-        self._waiting.append(one)
-        self._unanswered[one] = None
-        if self._timer is None:
+        lined_up = [_Waiting(command, deadline) for command in commands]
+        self._waiting.extend(lined_up)
+        self._unanswered.update(dict.fromkeys(lined_up))
+        if self._timer is None and lined_up:
             self._set_timer()
         if self._leaving is None and len(self._running) < self._slots:
             self._leave_in_time()
-        return await one.reply
+        return lined_up
 
     @contextmanager
     def together(self) -> Iterator[None]:

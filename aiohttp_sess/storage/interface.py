@@ -14,14 +14,14 @@ import math
 import secrets
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import timedelta
 from typing import ClassVar, NamedTuple
 
 from ..errors import InvalidSessionKey
 from ..record import SessionRecord
 
-__all__ = ("AbstractStorage", "SessionKey", "StoredRecord", "checked_timeout")
+__all__ = ("AbstractStorage", "ListedRecord", "SessionKey", "StoredRecord", "checked_timeout")
 
 
 class SessionKey:
@@ -75,6 +75,16 @@ class StoredRecord(NamedTuple):
     revision: object
 
 
+class ListedRecord(NamedTuple):
+    """A record in the list of its owner's, without its state and without its key.
+
+    ``expires`` is when its idle TTL is over, Unix time in seconds; None where that is not known.
+    """
+
+    record: SessionRecord
+    expires: float | None
+
+
 class AbstractStorage(ABC):
     """Where session records live. Subclass `KeyedStorage` instead where keys map to bytes.
 
@@ -93,6 +103,10 @@ class AbstractStorage(ABC):
         must not wait for anything, since they are not protected from cancellation.
         """
         return self.server_side
+
+    lists_sessions: ClassVar[bool] = False
+    """Whether it knows which sessions an owner has: it implements `sessions_of`, `limit_sessions`
+    and all of `end_sessions`."""
 
     clock: Callable[[], float] = staticmethod(time.time)
     """The time now, Unix time in seconds. Tests set it to a fake clock."""
@@ -148,6 +162,64 @@ class AbstractStorage(ABC):
         With that, a change whose write failed without a reply counts once, be it done or not.
         """
         return False
+
+    # -- the sessions of one owner: what not every storage can -----------------------------------
+
+    async def renew(self, old: StoredRecord, record: SessionRecord, ttl: timedelta) -> StoredRecord:
+        """Keep a record that takes the place of an ``old`` one, under a new key: as `save`. The old
+        one is still there, and is deleted next.
+
+        A storage that lists sessions counts both as one login where they have the same owner.
+        """
+        return await self.save(record, ttl)
+
+    async def sessions_of(self, owner: str, cookie: str) -> list[ListedRecord]:
+        """The sessions whose records have this owner and this cookie's name, in the order of their
+        logins. What has ended or expired is not among them.
+
+        :raises NotImplementedError: where the storage cannot tell.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} cannot list the sessions of an owner: take RedisStorage or "
+            "MemoryStorage"
+        )
+
+    async def end_sessions(
+        self,
+        owner: str,
+        cookie: str,
+        *,
+        keep: str | None = None,
+        ids: Collection[str] | None = None,
+    ) -> Collection[str] | None:
+        """End the sessions of an owner, and answer their public ids; None where the storage knows
+        that they are over, but not which there were.
+
+        Every login that was complete before the call is ended, renewed meanwhile or not. One that
+        begins after the call is not, and one at the same moment may be or not.
+
+        :param keep: the public id of the one that goes on.
+        :param ids: end only those that have these public ids; of other owners' nothing happens.
+        :raises NotImplementedError: where the storage cannot.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} cannot end the sessions of an owner: take RedisStorage, "
+            "MemoryStorage, MemcachedStorage or CookieStorage(revocations=...)"
+        )
+
+    async def limit_sessions(
+        self, new: StoredRecord, limit: int, *, refuse: bool
+    ) -> Collection[str] | None:
+        """The session that was just saved, and those its owner had before, are at most ``limit``.
+
+        :param refuse: answer None where there were as many before, and end nothing. Otherwise, the
+            oldest are ended, by their login; the answer is their public ids.
+        :raises NotImplementedError: where the storage cannot tell.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} cannot count the sessions of an owner: take RedisStorage or "
+            "MemoryStorage"
+        )
 
     async def close(self) -> None:
         """Let go of what the storage opened itself; a client that it was given stays open."""

@@ -101,6 +101,12 @@ class KeyedStorage(AbstractStorage):
         """
         return await asyncio.gather(*calls)
 
+    def loaded(self, record: SessionRecord, digest: str, ttl: timedelta | None) -> None:
+        """A record that has an owner was loaded; ``ttl`` is what it lives for from now on, if its
+        lifetime started anew.
+        """
+        return
+
     def name_of(self, key: SessionKey) -> str | None:
         """The name under which the record of a session key is kept; None for no such key."""
         digest = digest_of(key)
@@ -122,6 +128,8 @@ class KeyedStorage(AbstractStorage):
             raise
         if record.deadline is not None and record.deadline <= self.clock():
             return None
+        if record.owner is not None:
+            self.loaded(record, digest, ttl)
         return StoredRecord(key, record, entry)  # which version it is, is seen when it is asked
 
     async def save(self, record: SessionRecord, ttl: timedelta) -> StoredRecord:

@@ -10,8 +10,8 @@ from typing import Any, Self
 
 from ..errors import SerializationError, StorageUnavailable
 from .entry import STAMP_LENGTH, Entry, Version
+from .epoch import EpochStorage
 from .interface import checked_timeout
-from .keyed import KeyedStorage
 
 try:
     from aiomcache import Client, ClientException, FlagClient
@@ -28,7 +28,7 @@ _MONTH = 30 * 24 * 60 * 60  # seconds; memcached takes more than this for a Unix
 _LAST_SECOND = 2**31 - 1  # memcached reads times as 32 bits
 
 
-class MemcachedStorage(KeyedStorage):
+class MemcachedStorage(EpochStorage):
     """Keeps records in memcached.
 
     :param client: an ``aiomcache.Client``. It stays yours: the storage never closes it. Let nothing
@@ -47,6 +47,10 @@ class MemcachedStorage(KeyedStorage):
       ends those sessions early, and a restart ends them all.
     - Its TTLs are whole seconds, of which the current one counts as the first. They are rounded
       up, so an idle session may end up to a second early, or late.
+    - It cannot list the sessions of an owner, and ends all of them, or all but one, by an entry
+      that each owner has. To look at that takes one more round trip, for each load and each write
+      of a session that has an owner. Should memcached evict it, that owner's sessions end. A
+      request that purges a session which was ended so erases the cookie all the same.
     - A record takes at most 1 MiB, or what the server's option ``-I`` says: a larger one is a
       `SerializationError`.
     """

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
+from itertools import count
 
 from .entry import STAMP_LENGTH, Entry, Version
-from .keyed import KeyedStorage
+from .indexed import IndexedStorage
+from .members import Member
 
 __all__ = ("MemoryStorage",)
 
 
-class MemoryStorage(KeyedStorage):
+class MemoryStorage(IndexedStorage):
     """Keeps records in a dict of this process. They end with it, and no other process sees them.
 
     :param max_sessions: when there are more, the one that was used least recently goes.
@@ -41,6 +44,10 @@ class MemoryStorage(KeyedStorage):
         self._entries: OrderedDict[str, tuple[bytes, float]] = OrderedDict()
         # (a time at which it may expire, name), the soonest first; looked at again when it is due.
         self._due: list[tuple[float, str]] = []
+        # The login of each record that has an owner, in its index, by its name; and which that is.
+        self._indexes: dict[str, dict[str, int]] = {}
+        self._index_of: dict[str, str] = {}
+        self._logins = count(1)
 
     def __len__(self) -> int:
         """How many sessions there are."""
@@ -61,7 +68,7 @@ class MemoryStorage(KeyedStorage):
         if self._value(name) is not None:
             return False
         if len(self._entries) >= self.max_sessions:
-            self._entries.popitem(last=False)
+            self._drop(next(iter(self._entries)))
         self._put(name, value, ttl)
         return True
 
@@ -75,8 +82,59 @@ class MemoryStorage(KeyedStorage):
     async def remove(self, name: str) -> bool:
         if self._value(name) is None:
             return False
-        del self._entries[name]
+        self._drop(name)
         return True
+
+    # -- the index --------------------------------------------------------------------------------
+
+    async def enter(
+        self, index: str, digest: str, ttl: float, *, instead_of: str | None = None
+    ) -> None:
+        name = self.key_prefix + digest
+        if name not in self._entries or self._index_of.get(name) == index:
+            return
+        self._unlist(name)
+        logins = self._indexes.setdefault(index, {})
+        login = logins.get(f"{self.key_prefix}{instead_of}")
+        logins[name] = next(self._logins) if login is None else login
+        self._index_of[name] = index
+
+    async def stay(self, index: str, digest: str, ttl: float) -> None:
+        await self.enter(index, digest, ttl)
+
+    async def leave(self, index: str, digests: Collection[str]) -> None:
+        """Nothing to do: a record takes its place in the index with it."""
+
+    async def members(self, index: str) -> tuple[float, list[Member]]:
+        self._sweep()
+        logins = self._indexes.get(index, {})
+        start = len(self.key_prefix)
+        members = [Member(name[start:], login) for name, login in logins.items()]
+        return next(self._logins), sorted(members, key=lambda member: member.login)
+
+    async def read_all(self, names: Sequence[str]) -> Sequence[tuple[Entry | None, float | None]]:
+        await asyncio.sleep(0)  # there may be many: others have their turn in between
+        now = self.clock()
+        found = [self._entries.get(name) for name in names]
+        return [(None, None) if one is None else (Entry(one[0]), one[1] - now) for one in found]
+
+    async def remove_all(self, names: Sequence[str]) -> Sequence[bool]:
+        await asyncio.sleep(0)
+        return [await self.remove(name) for name in names]
+
+    # -- inside -----------------------------------------------------------------------------------
+
+    def _drop(self, name: str) -> None:
+        del self._entries[name]
+        self._unlist(name)
+
+    def _unlist(self, name: str) -> None:
+        index = self._index_of.pop(name, None)
+        if index is not None:
+            logins = self._indexes[index]
+            del logins[name]
+            if not logins:
+                del self._indexes[index]
 
     def _value(self, name: str) -> bytes | None:
         self._sweep()
@@ -104,6 +162,6 @@ class MemoryStorage(KeyedStorage):
             if entry is None:
                 continue
             if entry[1] <= now:
-                del self._entries[name]
+                self._drop(name)
             else:
                 heapq.heappush(self._due, (entry[1], name))

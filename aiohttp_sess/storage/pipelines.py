@@ -35,6 +35,10 @@ class Pipelines(Batches[_Command]):
         """The reply to a command, as `execute_command` would answer it: see `ask`."""
         return self.ask((arguments, options))
 
+    def send_all(self, commands: Sequence[tuple[Any, ...]], **options: Any) -> Awaitable[list[Any]]:
+        """The replies to several commands: see `ask_all`."""
+        return self.ask_all([(arguments, options) for arguments in commands])
+
     async def exchange_one(self, command: _Command) -> Any:
         arguments, options = command
         return await self._client.execute_command(*arguments, **options)

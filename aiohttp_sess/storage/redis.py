@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Self
 
 from ..errors import StorageUnavailable
 from .entry import STAMP_LENGTH, Entry, Version
 from .interface import checked_timeout
-from .keyed import KeyedStorage
 
 try:
     import redis
@@ -23,6 +22,7 @@ try:
     from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 
     from .pipelines import Pipelines
+    from .redis_index import RedisIndex
 except ImportError as error:
     raise ImportError(
         'RedisStorage needs redis-py: pip install "aiohttp-sess[redis]"', name=error.name
@@ -41,7 +41,7 @@ _FAILURES = (RedisError, RedisClusterException, OSError)  # TimeoutError is an O
 _NEEDED = ("execute_command", "pipeline")
 
 
-class RedisStorage(KeyedStorage):
+class RedisStorage(RedisIndex):
     """Keeps records in Redis 6.2 or newer, or in a server that speaks its language.
 
     :param client: of ``redis.asyncio``: a single Redis, a Sentinel's ``master_for``, a cluster. It
@@ -60,6 +60,8 @@ class RedisStorage(KeyedStorage):
     - Replicas follow a moment later. A failover in that moment takes the last writes back: a
       session that just began is gone, and one that just ended is there again, until its TTL is
       over. Reading from replicas does the same all the time: do not.
+    - The index of an owner's sessions can be evicted, too. They go on, and each is in it again when
+      its TTL next starts anew; in a process that has just seen it in there, from 5 minutes on.
     - A restart keeps what Redis persists, which may be nothing.
     """
 
@@ -161,6 +163,7 @@ class RedisStorage(KeyedStorage):
             return await super().together(*calls)
 
     async def close(self) -> None:
+        await self.finish()
         await self._pipelines.close()
         if self._owns_client:
             try:
@@ -172,6 +175,12 @@ class RedisStorage(KeyedStorage):
     async def _ask(self, *command: Any, **options: Any) -> Any:
         try:
             return await self._pipelines.send(*command, **options)
+        except _FAILURES as error:
+            raise self._unavailable(error) from error
+
+    async def _ask_all(self, commands: Sequence[tuple[Any, ...]], **options: Any) -> list[Any]:
+        try:
+            return await self._pipelines.send_all(commands, **options)
         except _FAILURES as error:
             raise self._unavailable(error) from error
 

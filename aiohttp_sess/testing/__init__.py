@@ -20,9 +20,11 @@ pytest.register_assert_rewrite(
         f"{__name__}.{name}"
         for name in (
             "capabilities",
+            "endings",
             "expiration",
             "hostility",
             "lifetimes",
+            "owners",
             "promises",
             "records",
             "revisions",

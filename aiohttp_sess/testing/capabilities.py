@@ -47,16 +47,33 @@ class Capabilities:
     keyed: ClassVar[bool] = True
     """Whether it is a `KeyedStorage`, whose stored bytes the suite can look at."""
 
+    lists_sessions: ClassVar[bool] = False
+    """Whether it knows which sessions an owner has: `AbstractStorage.lists_sessions`."""
+
+    ends_all_sessions: ClassVar[bool] = False
+    """Whether it ends all sessions of an owner, or all but one; also those whose requests run."""
+
     state_size: ClassVar[int] = 100_000
     """How many bytes of state a record must be able to hold."""
+
+    _left_out: ClassVar[dict[str, Any]] = {}  # tests by their names
 
     def __init_subclass__(cls) -> None:
         """Take out the tests of what the storage does not claim: they are not even collected."""
         super().__init_subclass__()
+        cls._left_out = {}
         for name in dir(cls):
-            wanted = getattr(getattr(cls, name), "needs", ())
-            if not all(getattr(cls, capability) for capability in wanted):
-                setattr(cls, name, None)
+            # A class further up may have claimed less, and have left it out.
+            origin = next(base for base in cls.__mro__ if name in vars(base))
+            test = vars(origin).get("_left_out", {}).get(name, vars(origin)[name])
+            wanted = getattr(test, "needs", None)
+            if wanted is None:
+                continue
+            claimed = all(getattr(cls, capability) for capability in wanted)
+            if not claimed:
+                cls._left_out[name] = test
+            if not claimed or origin is not cls:
+                setattr(cls, name, test if claimed else None)
 
     @pytest.fixture
     def clock(self) -> FakeClock:

@@ -33,6 +33,7 @@ class RecordCases(Capabilities):
         """Or tests that it must pass would be left out."""
         assert self.server_side is storage.server_side
         assert self.keyed is isinstance(storage, KeyedStorage)
+        assert storage.lists_sessions or not self.lists_sessions
 
     async def test_everything_in_a_record_comes_back(self, storage: AbstractStorage) -> None:
         now = storage.clock()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .endings import EndingCases
 from .expiration import ExpirationCases
 from .hostility import HostileCases
 from .lifetimes import LifetimeCases
@@ -23,6 +24,7 @@ class StorageSuite(
     ExpirationCases,
     SparingCases,
     PromiseCases,
+    EndingCases,
 ):
     """Says whether a storage keeps the contract of `AbstractStorage`, alone and over HTTP.
 
@@ -49,6 +51,7 @@ class StorageSuite(
     Be honest about differences: set `ends_sessions_early` or `detects_conflicts` to False where the
     backend cannot do it (the tests of that are then taken out, and what it does instead is
     checked), `server_side` or `keyed` where the class is not, `state_size` where it holds less.
+    And claim more where it can do more: `lists_sessions`, `ends_all_sessions`.
     Where the backend's entries expire by a clock of its own, override `advance`, so that no test
     has to wait.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import AsyncIterator
 
 import pytest
@@ -22,12 +23,15 @@ async def inner(
 ) -> AsyncIterator[KeyedStorage]:
     """A keyed storage, closed afterwards."""
     storage: KeyedStorage
+    prefix = f"races-{secrets.token_hex(8)}:"  # owners have the same names in many tests
     if request.param == "memory":
         storage = MemoryStorage()
     elif request.param == "redis":
-        storage = RedisStorage.from_url(redis_server.url)
+        storage = RedisStorage.from_url(redis_server.url, key_prefix=prefix)
     else:
-        storage = MemcachedStorage.connect(memcached_server.host, memcached_server.port)
+        storage = MemcachedStorage.connect(
+            memcached_server.host, memcached_server.port, key_prefix=prefix
+        )
     yield storage
     await storage.close()
 

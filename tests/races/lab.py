@@ -7,10 +7,11 @@ at a gate inside the storage, until the test lets it go on.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import count
 from typing import Any
 
 from aiohttp import ClientSession, ClientWebSocketResponse, DummyCookieJar, hdrs, web
@@ -27,7 +28,7 @@ from aiohttp_sess import (
     setup,
 )
 from aiohttp_sess.sockets import Binding
-from aiohttp_sess.storage import AbstractStorage, SessionKey
+from aiohttp_sess.storage import AbstractStorage, ListedRecord, SessionKey
 
 Work = Callable[[Session], Awaitable[object]]
 
@@ -38,6 +39,7 @@ class GatedStorage(AbstractStorage):
     def __init__(self, inner: AbstractStorage) -> None:
         self.inner = inner
         self.clock = inner.clock
+        self.lists_sessions = inner.lists_sessions  # type: ignore[misc]  # of the class elsewhere
         self.keys: list[SessionKey] = []
         self.calls: list[str] = []
         self._gates: dict[str, Gate] = {}
@@ -79,6 +81,31 @@ class GatedStorage(AbstractStorage):
     async def delete(self, key: SessionKey, *, revision: object = None) -> bool:
         await self._pass("delete")
         return await self.inner.delete(key, revision=revision)
+
+    async def renew(self, old: StoredRecord, record: SessionRecord, ttl: timedelta) -> StoredRecord:
+        await self._pass("save")
+        stored = await self.inner.renew(old, record, ttl)
+        self.keys.append(stored.key)
+        return stored
+
+    async def sessions_of(self, owner: str, cookie: str) -> list[ListedRecord]:
+        return await self.inner.sessions_of(owner, cookie)
+
+    async def end_sessions(
+        self,
+        owner: str,
+        cookie: str,
+        *,
+        keep: str | None = None,
+        ids: Collection[str] | None = None,
+    ) -> Collection[str] | None:
+        return await self.inner.end_sessions(owner, cookie, keep=keep, ids=ids)
+
+    async def limit_sessions(
+        self, new: StoredRecord, limit: int, *, refuse: bool
+    ) -> Collection[str] | None:
+        await self._pass("limit")
+        return await self.inner.limit_sessions(new, limit, refuse=refuse)
 
     def includes(self, revision: object, written: object) -> bool:
         return self.inner.includes(revision, written)
@@ -141,7 +168,12 @@ class Lab:
     """See the module."""
 
     def __init__(
-        self, storage: GatedStorage, *, every_request: bool = False, refresh_after: float = 0.0
+        self,
+        storage: GatedStorage,
+        *,
+        every_request: bool = False,
+        refresh_after: float = 0.0,
+        **options: Any,
     ) -> None:
         self.storage = storage
         self.app = web.Application()
@@ -153,6 +185,7 @@ class Lab:
             lifecycle=PersistentSession(ttl_extension_policy=policy, refresh_after=refresh_after)
             if policy
             else None,
+            **options,
         )
         self.app.router.add_get("/", self._buffered)
         self.app.router.add_get("/stream", self._stream)
@@ -160,6 +193,7 @@ class Lab:
         self.bindings: list[Binding] = []
         self.bound = asyncio.Event()
         self._work: dict[str, Work] = {}
+        self._numbers = count()
         self._client: ClientSession
         self._server = TestServer(self.app)
 
@@ -198,7 +232,7 @@ class Lab:
 
     async def request(self, work: Work, cookie: str = "", *, stream: bool = False) -> Reply:
         """A request whose handler does ``work``."""
-        number = str(id(work)) + str(len(self._work))
+        number = str(next(self._numbers))
         self._work[number] = work
         headers = {"X-Work": number}
         if cookie:

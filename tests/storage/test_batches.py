@@ -111,3 +111,31 @@ async def test_who_has_several_commands_can_let_them_leave_together() -> None:
     assert echo.batches[2:] == [[-1], [4, 5]]
     echo.speaks.set()
     await hung
+
+
+async def test_commands_that_are_asked_together_leave_together() -> None:
+    echo = Echo()
+    assert await echo.ask_all([]) == []
+    assert await echo.ask_all(range(300)) == list(range(300))
+    assert [len(batch) for batch in echo.batches] == [128, 128, 44]
+    assert len(echo._unanswered) == 0 and echo._running == []
+
+
+async def test_one_that_fails_among_those_that_are_asked_together() -> None:
+    class Refuses(Echo):
+        async def exchange(self, commands: Sequence[int]) -> list[int]:
+            replies: list[int] = await super().exchange(commands)
+            return [ValueError(n) if n == 2 else n for n in replies]  # type: ignore[misc]
+
+    echo = Refuses()
+    with pytest.raises(ValueError, match="2"):
+        await echo.ask_all(range(4))
+    asked = asyncio.ensure_future(echo.ask_all([-1, -2]))
+    while echo.batches[-1] != [-1, -2]:
+        await asyncio.sleep(0)
+    asked.cancel()
+    echo.speaks.set()
+    assert await echo.ask(1) == 1
+    async with asyncio.timeout(10):
+        while echo._unanswered:
+            await asyncio.sleep(0)

@@ -65,6 +65,21 @@ async def test_sessions_that_were_ended_leave_nothing_behind() -> None:
     assert len(storage._due) < 100
 
 
+async def test_owners_whose_sessions_are_gone_leave_nothing_behind() -> None:
+    """Ended, expired, or too many."""
+    clock = FakeClock()
+    storage = MemoryStorage(max_sessions=3, clock=clock)
+    for number in range(100):
+        stored = await storage.save(SessionRecord(owner=f"user-{number % 7}", cookie="id"), HOUR)
+        if number % 5 == 0:
+            await storage.delete(stored.key)
+    listed = [len(await storage.sessions_of(f"user-{number}", "id")) for number in range(7)]
+    assert sum(listed) == len(storage) == 3
+    clock.advance(HOUR)
+    assert len(storage) == 0
+    assert not storage._indexes and not storage._index_of
+
+
 @pytest.mark.parametrize(
     ("value", "error"), [(0, ValueError), (-1, ValueError), ("10", TypeError), (True, TypeError)]
 )

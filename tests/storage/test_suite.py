@@ -38,6 +38,9 @@ class TestCookie(StorageSuite):
 
 
 class TestMemory(StorageSuite):
+    lists_sessions: ClassVar[bool] = True
+    ends_all_sessions: ClassVar[bool] = True
+
     @pytest.fixture
     def storage(self, clock: FakeClock) -> MemoryStorage:
         return MemoryStorage(clock=clock)
@@ -52,6 +55,9 @@ class TestSqlite(StorageSuite):
 
 
 class TestRedis(StorageSuite):
+    lists_sessions: ClassVar[bool] = True
+    ends_all_sessions: ClassVar[bool] = True
+
     @pytest.fixture
     async def storage(
         self, redis_server: RedisServer, clock: FakeClock
@@ -85,6 +91,8 @@ class NotingMemcachedStorage(MemcachedStorage):
 
 
 class TestMemcached(StorageSuite):
+    ends_all_sessions: ClassVar[bool] = True
+
     @pytest.fixture
     async def storage(
         self, memcached_server: MemcachedServer, clock: FakeClock

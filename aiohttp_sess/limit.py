@@ -1,0 +1,82 @@
+"""How many sessions an owner may have at once (ASVS 7.1.2)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from .config import SessionLimitPolicy
+from .errors import SessionConflict, SessionGone, TooManySessions
+from .sockets import Sockets
+from .storage.interface import AbstractStorage, StoredRecord
+
+__all__ = ("SessionLimit",)
+
+
+class SessionLimit:
+    """A limit, and what happens to a login that exceeds it.
+
+    :param most: sessions of one owner.
+    :raises TypeError: for what is no int, or no policy.
+    :raises ValueError: for less than one, or a storage that does not know who has which sessions.
+    """
+
+    def __init__(
+        self,
+        storage: AbstractStorage,
+        most: int,
+        policy: SessionLimitPolicy,
+        sockets: Sockets,
+    ) -> None:
+        if isinstance(most, bool) or not isinstance(most, int):
+            raise TypeError(f"max_sessions_per_owner must be an int, not {type(most).__name__}")
+        if most < 1:
+            raise ValueError(f"max_sessions_per_owner must be at least 1, not {most}")
+        if not isinstance(policy, SessionLimitPolicy):
+            raise TypeError(
+                f"session_limit_policy must be a SessionLimitPolicy, not {type(policy).__name__}"
+            )
+        if not storage.lists_sessions:
+            raise ValueError(
+                f"max_sessions_per_owner needs a storage that knows the sessions of an owner: "
+                f"RedisStorage or MemoryStorage, not {type(storage).__name__}"
+            )
+        self._storage = storage
+        self._most = most
+        self._policy = policy
+        self._sockets = sockets
+
+    async def admit_new(self, new: StoredRecord, old: StoredRecord | None) -> None:
+        """Let a record that was just saved stay, if it is a login: that ends the oldest, or is
+        refused.
+
+        :param old: the record that it takes the place of.
+        :raises TooManySessions: where it is refused; it is not there any more.
+        """
+        if await self._is_refused(new, old):
+            await self._storage.delete(new.key)
+            raise TooManySessions(self._most)
+
+    async def admit_update(self, new: StoredRecord, old: StoredRecord, ttl: timedelta) -> None:
+        """The same for one that was updated; where it is refused, the ``old`` one is there again.
+
+        :param ttl: the idle TTL of that.
+        """
+        if not await self._is_refused(new, old):
+            return
+        try:
+            await self._storage.update(new.key, old.record, ttl, revision=new.revision)
+        except SessionGone:
+            pass
+        except SessionConflict:
+            await self._storage.delete(new.key)  # a parallel request took it for logged in
+        raise TooManySessions(self._most)
+
+    async def _is_refused(self, new: StoredRecord, old: StoredRecord | None) -> bool:
+        owner = new.record.owner
+        if owner is None or (old is not None and old.record.owner == owner):
+            return False  # no login: it was this owner's before
+        refuse = self._policy is SessionLimitPolicy.REFUSE
+        ended = await self._storage.limit_sessions(new, self._most, refuse=refuse)
+        for session_id in ended or ():
+            self._sockets.end(session_id)
+        return ended is None

@@ -1,0 +1,213 @@
+"""Which sessions an owner has: what storages that can keep an index have in common.
+
+An index belongs to one owner and one cookie's name, and says which records are that owner's, by
+the digests that name them; no key is in it. It is a hint, and the records decide: what an index
+names and is gone is taken out when it is met, and what is another's by now does not count.
+
+Each member has a *login*: a number that grows from one login to the next, and that a renewal hands
+on. So a renewal that is under way, which has two records for a moment, counts once; and who ends
+all sessions tells those that were renewed meanwhile from logins that came later.
+
+A record is saved first, then entered into the index; and where it takes another's place, that is
+deleted last. So a session is in its index whenever its client has its key, and a process that dies
+in between leaves a record whose key nobody has.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from typing import ClassVar
+
+from ..errors import StorageUnavailable
+from ..record import SessionRecord
+from .entry import Entry
+from .interface import ListedRecord, SessionKey, StoredRecord
+from .keyed import KeyedStorage
+from .members import Living, Member, batches, index_name, living
+
+__all__ = ("IndexedStorage",)
+
+
+class IndexedStorage(KeyedStorage):
+    """A `KeyedStorage` that lists the sessions of an owner, over six more operations."""
+
+    lists_sessions: ClassVar[bool] = True
+
+    # -- what a backend implements, beside that of KeyedStorage -----------------------------------
+
+    @abstractmethod
+    async def enter(
+        self, index: str, digest: str, ttl: float, *, instead_of: str | None = None
+    ) -> None:
+        """Enter a record into an index, as a new login; nothing happens where it is there already.
+
+        :param ttl: seconds that the record lives from now on. The index lives longer.
+        :param instead_of: the digest of a record whose login it continues, if that is there.
+        """
+
+    @abstractmethod
+    async def stay(self, index: str, digest: str, ttl: float) -> None:
+        """A record was written again: `enter` it where it may be missing."""
+
+    @abstractmethod
+    async def leave(self, index: str, digests: Collection[str]) -> None:
+        """Take records that are gone out of an index."""
+
+    @abstractmethod
+    async def members(self, index: str) -> tuple[float, list[Member]]:
+        """What is in an index, in the order of the logins, and of each login at one moment; and a
+        number that exceeds each login before the call, and none that comes after it.
+        """
+
+    @abstractmethod
+    async def read_all(self, names: Sequence[str]) -> Sequence[tuple[Entry | None, float | None]]:
+        """The entries under these names, each with the seconds that it has left."""
+
+    @abstractmethod
+    async def remove_all(self, names: Sequence[str]) -> Sequence[bool]:
+        """Remove entries; False for one that is not there."""
+
+    # -- the contract -----------------------------------------------------------------------------
+
+    async def save(self, record: SessionRecord, ttl: timedelta) -> StoredRecord:
+        return await self._save(record, ttl, None)
+
+    async def renew(self, old: StoredRecord, record: SessionRecord, ttl: timedelta) -> StoredRecord:
+        same = old.record.owner == record.owner
+        return await self._save(record, ttl, old.key.digest if same else None)
+
+    async def update(
+        self, key: SessionKey, record: SessionRecord, ttl: timedelta, *, revision: object
+    ) -> StoredRecord:
+        stored = await super().update(key, record, ttl, revision=revision)
+        if record.owner is not None:
+            index = self.index_of(record.owner, record.cookie)
+            try:
+                await self.stay(index, key.digest, ttl.total_seconds())
+            except StorageUnavailable as error:
+                error.revision = stored.revision  # it counts once, should it be done again
+                raise
+        return stored
+
+    async def sessions_of(self, owner: str, cookie: str) -> list[ListedRecord]:
+        _, there = await self._living(owner, cookie)
+        return [
+            ListedRecord(each.record, each.expires) for each in there if each.record is not None
+        ]
+
+    async def end_sessions(
+        self,
+        owner: str,
+        cookie: str,
+        *,
+        keep: str | None = None,
+        ids: Collection[str] | None = None,
+    ) -> Collection[str]:
+        index = self.index_of(owner, cookie)
+        start: float | None = None
+        kept: set[float] = set()  # logins, to which renewals belong
+        named: set[float] = set()
+        ended: set[str] = set()
+        while True:
+            now, there = await self._living(owner, cookie)
+            start = now if start is None else start
+            for member, record, _ in there:
+                if record is not None and record.id == keep:
+                    kept.add(member.login)
+                if ids is None or (record is not None and record.id in ids):
+                    named.add(member.login)
+            doomed = [
+                each
+                for each in there
+                if each.member.login <= start
+                and each.member.login in named
+                and each.member.login not in kept
+            ]
+            if not doomed:
+                return ended
+            # One that was renewed meanwhile is another record now: look again.
+            ended |= await self._end_all(index, doomed)
+
+    async def limit_sessions(
+        self, new: StoredRecord, limit: int, *, refuse: bool
+    ) -> Collection[str] | None:
+        owner, cookie = new.record.owner, new.record.cookie
+        if owner is None:
+            return ()
+        index = self.index_of(owner, cookie)
+        ended: set[str] = set()
+        while True:
+            # Mostly there are few, and none of them needs to be read.
+            _, members = await self.members(index)
+            if len({member.login for member in members}) <= limit:
+                return ended
+            _, there = await self._living(owner, cookie)
+            logins = sorted({each.member.login for each in there})
+            if len(logins) <= limit:
+                return ended
+            if refuse:
+                mine = [m.login for m, *_ in there if m.digest == new.key.digest]
+                before = [login for login in logins if mine and login < mine[0]]
+                return None if len(before) >= limit else ended
+            surplus = set(logins[:-limit])
+            ended |= await self._end_all(index, [e for e in there if e.member.login in surplus])
+
+    # -- inside -----------------------------------------------------------------------------------
+
+    def index_of(self, owner: str, cookie: str) -> str:
+        """The name of an index."""
+        return index_name(self.key_prefix, owner, cookie)
+
+    async def _save(
+        self, record: SessionRecord, ttl: timedelta, instead_of: str | None
+    ) -> StoredRecord:
+        stored = await super().save(record, ttl)
+        if record.owner is not None:
+            index, digest = self.index_of(record.owner, record.cookie), stored.key.digest
+            try:
+                await self.enter(index, digest, ttl.total_seconds(), instead_of=instead_of)
+            except StorageUnavailable:
+                with suppress(StorageUnavailable):  # nobody has its key
+                    await self.remove(self.key_prefix + digest)
+                raise
+        return stored
+
+    async def _living(self, owner: str, cookie: str) -> tuple[float, list[Living]]:
+        """The members whose records are there and this owner's; and `members`' number at the
+        beginning.
+
+        Where one was gone, it may have been renewed after the index was read; then its next record
+        is in the index now. So it is read until nothing new in it is gone.
+        """
+        index = self.index_of(owner, cookie)
+        start, members = await self.members(index)
+        known: dict[str, Living | None] = {}
+        while True:
+            gone = []
+            for batch in batches([one for one in members if one.digest not in known]):
+                names = [self.key_prefix + member.digest for member in batch]
+                for member, read in zip(batch, await self.read_all(names), strict=True):
+                    known[member.digest] = found = living(member, *read, self.clock())
+                    if found is None:
+                        gone.append(member.digest)
+            for some in batches(gone):
+                await self.leave(index, some)
+            if not gone:
+                found_all = [each for each in known.values() if each is not None]
+                return start, [each for each in found_all if each.is_of(owner, cookie)]
+            _, members = await self.members(index)
+
+    async def _end_all(self, index: str, doomed: Sequence[Living]) -> set[str]:
+        """Remove records; the public ids of those that were there."""
+        ended = set()
+        for batch in batches(doomed):
+            digests = [each.member.digest for each in batch]
+            removed = await self.remove_all([self.key_prefix + digest for digest in digests])
+            await self.leave(index, digests)
+            for each, was_there in zip(batch, removed, strict=True):
+                if was_there and each.record is not None:
+                    ended.add(each.record.id)
+        return ended
