@@ -14,6 +14,7 @@ from .config import BrowserSession, CookieConfig, Lifecycle, PersistentSession
 from .handle import SessionHandle
 from .header_config import HeaderConfig
 from .heard import HeardVisit
+from .lifecycle import check_rotation
 from .secret import SecretKey, secret_keys
 from .session import Session
 from .storage.interface import AbstractStorage
@@ -62,7 +63,8 @@ def setup(
         where a purge came too late, or a fresh session was begun after it. ``"cookies"`` and
         ``"*"`` also take every other cookie of the registrable domain, of all its hosts, and the
         session cookie of a login that was faster than this response: better left to the erasure.
-    :raises ValueError: for a short or missing key, or a name that is taken.
+    :raises ValueError: for a short or missing key, a name that is taken, or a lifecycle with
+        ``rotate_every`` where the storage cannot do that.
     :raises TypeError: for an argument of the wrong type.
     :raises RuntimeError: where the application is frozen already.
     """
@@ -77,6 +79,7 @@ def setup(
             "(make one with `python -m aiohttp_sess generate-key`)"
         )
     ways = make_transports(configs, keys, site_data)
+    check_rotation(lifecycle, rotates_keys=storage.rotates_keys)
     if app.frozen or app.pre_frozen:
         raise RuntimeError(
             "the application is frozen: call aiohttp_sess.setup() before it starts, and before it "

@@ -10,6 +10,7 @@ from typing import Protocol
 from .changes import Changes
 from .config import BrowserSession, Lifecycle, PersistentSession
 from .errors import SessionValueError
+from .lifecycle import check_rotation
 from .lifetime import lifecycle_of, lifetime_of
 from .mapping import TypedMapping
 from .record import SessionRecord
@@ -46,7 +47,7 @@ class Session(TypedMapping):
     once, one is done; of two purges, too.
     """
 
-    __slots__ = ("__weakref__", "_committer", "_default")
+    __slots__ = ("__weakref__", "_committer", "_default", "_rotates_keys")
 
     def __init__(
         self,
@@ -54,6 +55,7 @@ class Session(TypedMapping):
         *,
         lifecycle: Lifecycle | None = None,
         committer: Committer | None = None,
+        rotates_keys: bool = True,
     ) -> None:
         if changes is None:
             changes = Changes(SessionRecord(), stored=False, clock=time.time)
@@ -62,6 +64,7 @@ class Session(TypedMapping):
         self._changes = changes
         self._default = lifecycle or BrowserSession()
         self._committer = committer
+        self._rotates_keys = rotates_keys
 
     # -- what it is -----------------------------------------------------------------------------
 
@@ -122,6 +125,7 @@ class Session(TypedMapping):
                 "session.lifecycle must be a BrowserSession or a PersistentSession, not "
                 + type(lifecycle).__name__
             )
+        check_rotation(lifecycle, rotates_keys=self._rotates_keys)
         lifetime = lifetime_of(lifecycle)
         if lifetime != self._changes.lifetime:
             self._changes.set_field("lifetime", lifetime)

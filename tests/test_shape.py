@@ -24,11 +24,13 @@ FLOORS = [
     {"events", "header_config", "lifetime", "storage.marks", "watched"},
     {"operations"},
     {"edits", "storage.interface"},
-    {"changes"},
+    {"changes", "storage.pointer"},
     {"find", "late", "lifecycle", "mapping", "race", "sockets"}
     | {"storage.entry", "storage.exchanges", "storage.pipelines"}
     | {"transport.interface"},
-    {"doubts", "session", "storage.keyed", "terms"} | {"transport.cookie", "transport.header"},
+    {"doubts", "moved", "session", "storage.rotation", "terms"}
+    | {"transport.cookie", "transport.header"},
+    {"storage.keyed", "writes"},
     {"commit", "storage.memcached", "storage.memory", "storage.redis", "storage.revocations"}
     | {"transport.several"},
     {"storage.cookie"},

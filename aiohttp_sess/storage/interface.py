@@ -94,6 +94,9 @@ class AbstractStorage(ABC):
         """
         return self.server_side
 
+    rotates_keys: ClassVar[bool] = False
+    """Whether it has `rotate`, which a lifecycle with ``rotate_every`` asks for."""
+
     clock: Callable[[], float] = staticmethod(time.time)
     """The time now, Unix time in seconds. Tests set it to a fake clock."""
 
@@ -141,9 +144,32 @@ class AbstractStorage(ABC):
         :raises SessionConflict: where it was replaced meanwhile.
         """
 
+    async def rotate(
+        self,
+        key: SessionKey,
+        record: SessionRecord,
+        ttl: timedelta,
+        *,
+        revision: object,
+        grace: timedelta,
+    ) -> StoredRecord:
+        """Give the session under ``key`` a new key and this record, if the one that it has is still
+        the one that ``revision`` names. Of several calls at once, one is done.
+
+        For as long as ``grace``, the old key leads on: `load` answers what is under the new one,
+        and the new key with it; `update`, `rotate`, and `delete` with a revision raise
+        SessionConflict, so that the caller loads it again. To all else it is a key with nothing
+        under it, and so it is to `load` where the record under the new key was ended.
+
+        :raises SessionConflict: where the record was replaced, or moved, meanwhile.
+        :raises SessionGone: where it is gone; it is not brought back.
+        :raises SerializationError: for a record that the backend cannot take.
+        """
+        raise NotImplementedError(f"{type(self).__name__} cannot give a session another key")
+
     def includes(self, revision: object, written: object) -> bool:
         """Whether a record of this ``revision`` holds what was ``written``: what the storage put
-        into the ``revision`` of the `StorageUnavailable` with which an `update` failed.
+        into the ``revision`` of the `StorageUnavailable` with which an `update` or `rotate` failed.
 
         With that, a change whose write failed without a reply counts once, be it done or not.
         """

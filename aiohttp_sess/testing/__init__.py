@@ -26,6 +26,7 @@ pytest.register_assert_rewrite(
             "promises",
             "records",
             "revisions",
+            "rotations",
             "sparing",
             "visitor",
             "workflows",

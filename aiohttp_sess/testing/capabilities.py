@@ -47,6 +47,9 @@ class Capabilities:
     keyed: ClassVar[bool] = True
     """Whether it is a `KeyedStorage`, whose stored bytes the suite can look at."""
 
+    rotates_keys: ClassVar[bool | None] = None
+    """Whether it has `rotate`, as in the storage's own ``rotates_keys``; None: if it is keyed."""
+
     state_size: ClassVar[int] = 100_000
     """How many bytes of state a record must be able to hold."""
 
@@ -55,8 +58,13 @@ class Capabilities:
         super().__init_subclass__()
         for name in dir(cls):
             wanted = getattr(getattr(cls, name), "needs", ())
-            if not all(getattr(cls, capability) for capability in wanted):
+            if not all(cls._claims(capability) for capability in wanted):
                 setattr(cls, name, None)
+
+    @classmethod
+    def _claims(cls, capability: str) -> bool:
+        claim: bool | None = getattr(cls, capability)
+        return cls.keyed if claim is None else claim
 
     @pytest.fixture
     def clock(self) -> FakeClock:
