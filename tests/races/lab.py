@@ -11,13 +11,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from aiohttp import ClientSession, ClientWebSocketResponse, DummyCookieJar, hdrs, web
 from aiohttp.test_utils import TestServer
 
 from aiohttp_sess import (
     CookieConfig,
+    Lifecycle,
     PersistentSession,
     Session,
     SessionRecord,
@@ -34,6 +35,8 @@ Work = Callable[[Session], Awaitable[object]]
 
 class GatedStorage(AbstractStorage):
     """Passes everything on to another storage, and stops at gates that a test has set."""
+
+    rotates_keys: ClassVar[bool] = True
 
     def __init__(self, inner: AbstractStorage) -> None:
         self.inner = inner
@@ -79,6 +82,20 @@ class GatedStorage(AbstractStorage):
     async def delete(self, key: SessionKey, *, revision: object = None) -> bool:
         await self._pass("delete")
         return await self.inner.delete(key, revision=revision)
+
+    async def rotate(
+        self,
+        key: SessionKey,
+        record: SessionRecord,
+        ttl: timedelta,
+        *,
+        revision: object,
+        grace: timedelta,
+    ) -> StoredRecord:
+        await self._pass("rotate")
+        stored = await self.inner.rotate(key, record, ttl, revision=revision, grace=grace)
+        self.keys.append(stored.key)
+        return stored
 
     def includes(self, revision: object, written: object) -> bool:
         return self.inner.includes(revision, written)
@@ -141,7 +158,12 @@ class Lab:
     """See the module."""
 
     def __init__(
-        self, storage: GatedStorage, *, every_request: bool = False, refresh_after: float = 0.0
+        self,
+        storage: GatedStorage,
+        *,
+        every_request: bool = False,
+        refresh_after: float = 0.0,
+        lifecycle: Lifecycle | None = None,
     ) -> None:
         self.storage = storage
         self.app = web.Application()
@@ -152,7 +174,7 @@ class Lab:
             cookie=CookieConfig(secure=False),
             lifecycle=PersistentSession(ttl_extension_policy=policy, refresh_after=refresh_after)
             if policy
-            else None,
+            else lifecycle,
         )
         self.app.router.add_get("/", self._buffered)
         self.app.router.add_get("/stream", self._stream)
