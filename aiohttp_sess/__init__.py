@@ -19,7 +19,6 @@ from .config import (
     CookieContentSecurity,
     Lifecycle,
     PersistentSession,
-    SessionLimitPolicy,
     TtlExtensionPolicy,
 )
 from .errors import (
@@ -38,6 +37,7 @@ from .errors import (
 )
 from .handle import SessionHandle
 from .header_config import HeaderConfig
+from .limit import SessionLimitPolicy
 from .middleware import get_session, new_session, setup
 from .owners import OwnedSession, end_sessions, sessions_of
 from .record import SessionRecord

@@ -18,7 +18,6 @@ __all__ = (
     "CookieContentSecurity",
     "Lifecycle",
     "PersistentSession",
-    "SessionLimitPolicy",
     "TtlExtensionPolicy",
 )
 
@@ -72,15 +71,6 @@ class TtlExtensionPolicy(enum.Enum):
     """
 
 
-class SessionLimitPolicy(enum.Enum):
-    """What a login does where its owner has ``max_sessions_per_owner`` sessions already."""
-
-    END_OLDEST = "end-oldest"
-    """It ends the one whose login is the longest ago, everywhere and at once."""
-    REFUSE = "refuse"
-    """It is refused, with `TooManySessions`."""
-
-
 @dataclass(frozen=True, slots=True)
 class BrowserSession:
     """A session that ends with the browser: its cookie has no ``Max-Age``.
@@ -96,12 +86,16 @@ class BrowserSession:
         share: at least 0 (each request does) and less than 1. It is about ``ON_EVERY_REQUEST``, and
         a session lives for at least (1 - ``refresh_after``) times the TTL after its last request:
         see there.
+    :param rotate_every: how old a session key may become: a request that finds it older gives the
+        session a new one (OWASP Session Management Cheat Sheet, "Renewal Timeout"); None: any age.
+        See ``rotation_grace`` of what `setup` returns.
     """
 
     state_ttl: timedelta = timedelta(days=1)
     ttl_extension_policy: TtlExtensionPolicy = TtlExtensionPolicy.ON_STATE_CHANGES
     max_lifetime: timedelta | None = None
     refresh_after: float = 0.0
+    rotate_every: timedelta | None = None
 
     def __post_init__(self) -> None:
         _check_lifetimes("state_ttl", self)
@@ -124,12 +118,14 @@ class PersistentSession:
         share: at least 0 (each request does) and less than 1. It is about ``ON_EVERY_REQUEST``, and
         a session lives for at least (1 - ``refresh_after``) times the TTL after its last request:
         see there.
+    :param rotate_every: how old a session key may become: see `BrowserSession`.
     """
 
     session_ttl: timedelta = timedelta(days=1)
     ttl_extension_policy: TtlExtensionPolicy = TtlExtensionPolicy.ON_STATE_CHANGES
     max_lifetime: timedelta | None = None
     refresh_after: float = 0.0
+    rotate_every: timedelta | None = None
 
     def __post_init__(self) -> None:
         _check_lifetimes("session_ttl", self)
@@ -149,8 +145,12 @@ def _check_lifetimes(ttl_name: str, lifecycle: Lifecycle) -> None:
         raise TypeError(
             f"ttl_extension_policy must be a TtlExtensionPolicy, not {type(policy).__name__}"
         )
-    for name, value in ((ttl_name, lifecycle.ttl), ("max_lifetime", lifecycle.max_lifetime)):
-        if value is None and name == "max_lifetime":
+    for name, value in (
+        (ttl_name, lifecycle.ttl),
+        ("max_lifetime", lifecycle.max_lifetime),
+        ("rotate_every", lifecycle.rotate_every),
+    ):
+        if value is None and name != ttl_name:
             continue
         if not isinstance(value, timedelta):
             raise TypeError(f"{name} must be a timedelta, not {type(value).__name__}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from .config import BrowserSession, CookieConfig, Lifecycle
 from .events import Events, Expired
 from .limit import SessionLimit
@@ -66,6 +68,23 @@ class SessionHandle:
 
     def _vanished(self, session_id: str) -> None:
         self.events.send_soon(Expired(self.events.kind, session_id, "vanished"))
+
+    @property
+    def rotation_grace(self) -> float:
+        """Seconds for which an old session key leads to its session, after a rotation
+        (``rotate_every`` of the lifecycle), so that requests which were sent with it are not logged
+        out: at least 1, default 30, and never more than ``rotate_every``. Make it longer than your
+        handlers take, and responses to arrive.
+        """
+        return self.terms.rotation_grace
+
+    @rotation_grace.setter
+    def rotation_grace(self, seconds: float) -> None:
+        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+            raise TypeError(f"rotation_grace must be seconds, not {type(seconds).__name__}")
+        if not 1 <= seconds < math.inf:
+            raise ValueError(f"rotation_grace must be at least one second, not {seconds}")
+        self.terms.rotation_grace = seconds
 
     def __repr__(self) -> str:
         return f"<SessionHandle {self.name!r} in {type(self.storage).__name__}>"

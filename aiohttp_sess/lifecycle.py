@@ -13,6 +13,8 @@ __all__ = (
     "CookieStep",
     "Plan",
     "StorageStep",
+    "and_rotate",
+    "check_rotation",
     "deadline",
     "max_age",
     "plan",
@@ -32,6 +34,7 @@ class StorageStep(enum.Enum):
     UPDATE_TTL = "update_ttl"
     REFRESH = "update, with nothing changed but when the TTL started anew"
     RENEW = "save under a new key, then delete the old"
+    ROTATE = "save under a new key, to which the old one leads for a while"
     DELETE = "delete"
 
 
@@ -54,6 +57,13 @@ _NOTHING = Plan((), CookieStep.KEEP)
 _BEGIN = Plan((StorageStep.SAVE,), CookieStep.SET)
 _UPDATE = Plan((StorageStep.UPDATE,), CookieStep.SET)
 _RENEW = Plan((StorageStep.RENEW,), CookieStep.SET)
+# With nothing to save, the cookie is set if the session got a key that the client does not have.
+_ROTATIONS = {
+    (): Plan((StorageStep.ROTATE,), CookieStep.KEEP),
+    (StorageStep.UPDATE_TTL,): Plan((StorageStep.ROTATE,), CookieStep.KEEP),
+    (StorageStep.REFRESH,): Plan((StorageStep.ROTATE,), CookieStep.KEEP),
+    (StorageStep.UPDATE,): Plan((StorageStep.ROTATE,), CookieStep.SET),
+}
 
 
 def plan(
@@ -79,6 +89,13 @@ def plan(
     if status is SessionStatus.CHANGED:
         return _UPDATE
     return _RENEW if status is SessionStatus.RENEWED else _NOTHING
+
+
+def and_rotate(todo: Plan) -> Plan:
+    """A plan for a session whose key is due for rotation: what saves it, or lets its TTL start
+    anew, does so under the new key. One that ends the key does that.
+    """
+    return _ROTATIONS.get(todo.storage, todo)
 
 
 def plan_after_headers(
@@ -115,6 +132,18 @@ def plan_after_headers(
         if new_lifetime and StorageStep.UPDATE in steps
         else None
     )
+
+
+def check_rotation(lifecycle: Lifecycle, *, rotates_keys: bool) -> None:
+    """Whether the storage can do what a lifecycle asks for.
+
+    :raises ValueError: where it cannot.
+    """
+    if lifecycle.rotate_every is not None and not rotates_keys:
+        raise ValueError(
+            "rotate_every asks for a storage that can give a session another key and end the old "
+            "one: MemoryStorage, RedisStorage, MemcachedStorage or another KeyedStorage"
+        )
 
 
 def refreshes_always(lifecycle: Lifecycle) -> bool:

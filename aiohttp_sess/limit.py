@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import enum
 from datetime import timedelta
 
-from .config import SessionLimitPolicy
 from .errors import SessionConflict, SessionGone, TooManySessions
 from .sockets import Sockets
 from .storage.interface import AbstractStorage, StoredRecord
 
-__all__ = ("SessionLimit",)
+__all__ = ("SessionLimit", "SessionLimitPolicy")
+
+
+class SessionLimitPolicy(enum.Enum):
+    """What a login does where its owner has ``max_sessions_per_owner`` sessions already."""
+
+    END_OLDEST = "end-oldest"
+    """It ends the one whose login is the longest ago, everywhere and at once."""
+    REFUSE = "refuse"
+    """It is refused, with `TooManySessions`."""
 
 
 class SessionLimit:

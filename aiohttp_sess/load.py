@@ -12,6 +12,7 @@ from .errors import SessionConflict
 from .events import Expired
 from .find import find_record, fresh_record
 from .handle import SessionHandle
+from .moved import refresh_ttl
 from .record import SessionRecord
 from .storage.interface import SessionKey, StoredRecord
 
@@ -38,6 +39,8 @@ async def open_session(handle: SessionHandle, keys: Sequence[SessionKey]) -> Com
         commit = _commit(handle, stored.record, stored)
         if refreshed:
             commit.refreshed = True
+        if handle.terms.rotates or stored.record.lifetime:
+            commit.rotates = storage.rotates_keys and handle.terms.is_due(stored.record)
         if number < len(keys):
             commit.others = keys[number:]
         if stored.key is not key and stored.key != key:
@@ -78,7 +81,8 @@ async def _within_its_lifetime(
         return stored, refreshed
     # Its own TTL may be longer than the one it was just given, which is all that was known. (An own
     # policy of ON_STATE_CHANGES cannot be kept here: what was left is known to nobody.)
-    key = await storage.update_ttl(stored.key, handle.terms.ttl_of(stored.record))
+    ttl, moves = handle.terms.ttl_of(stored.record), handle.terms.may_have_moved(stored.record)
+    key = await refresh_ttl(storage, stored, ttl, moves=moves)
     if key is None:
         return None, False
     return stored._replace(key=key), isinstance(lifecycle, BrowserSession)

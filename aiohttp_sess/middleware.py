@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from .config import BrowserSession, CookieConfig, Lifecycle, PersistentSession, SessionLimitPolicy
+from .cleanup import run_until_cleanup
+from .config import BrowserSession, CookieConfig, Lifecycle, PersistentSession
 from .handle import SessionHandle
 from .header_config import HeaderConfig
 from .heard import HeardVisit
-from .limit import SessionLimit
+from .lifecycle import check_rotation
+from .limit import SessionLimit, SessionLimitPolicy
 from .secret import SecretKey, secret_keys
 from .session import Session
 from .storage.interface import AbstractStorage
@@ -27,8 +26,6 @@ _Visits = dict[SessionHandle | None, Visit]
 # The visits of a request by their handles; under None the one that get_session() takes by default.
 _VISITS = web.RequestKey("aiohttp_sess_visits", _Visits)
 _HANDLES = web.AppKey("aiohttp_sess_handles", list[SessionHandle])
-# How many running applications use a storage: nested ones may share it, and the last one closes it.
-_RUNNING: Counter[int] = Counter()  # by their id()
 
 
 def setup(
@@ -68,7 +65,8 @@ def setup(
     :param max_sessions_per_owner: how many sessions an owner may have of this kind; None: any
         number. For storages that know which those are: `MemoryStorage`, `RedisStorage`.
     :param session_limit_policy: what a login does that would be one more.
-    :raises ValueError: for a short or missing key, or a name that is taken.
+    :raises ValueError: for a short or missing key, a name that is taken, or a lifecycle with
+        ``rotate_every`` where the storage cannot do that.
     :raises TypeError: for an argument of the wrong type.
     :raises RuntimeError: where the application is frozen already.
     """
@@ -83,6 +81,7 @@ def setup(
             "(make one with `python -m aiohttp_sess generate-key`)"
         )
     ways = make_transports(configs, keys, site_data)
+    check_rotation(lifecycle, rotates_keys=storage.rotates_keys)
     if app.frozen or app.pre_frozen:
         raise RuntimeError(
             "the application is frozen: call aiohttp_sess.setup() before it starts, and before it "
@@ -91,7 +90,7 @@ def setup(
     handles = app.get(_HANDLES)
     if handles is None:
         handles = app[_HANDLES] = []
-        app.cleanup_ctx.append(_close_storages)
+        app.cleanup_ctx.append(lambda app: run_until_cleanup(app[_HANDLES]))
     for taken in (ways.names & handle.transports.names for handle in handles):
         if taken:
             raise ValueError(
@@ -230,21 +229,3 @@ def _signal(
             await visit.prepare(request, response)
 
     return mark_response
-
-
-async def _close_storages(app: web.Application) -> AsyncIterator[None]:
-    handles = app[_HANDLES]
-    storages = {id(handle.storage): handle.storage for handle in handles}.values()
-    for storage in storages:
-        _RUNNING[id(storage)] += 1
-    for handle in handles:
-        handle.events.freeze()
-    yield
-    under_way = [each for handle in handles for each in (handle.commits, handle.events)]
-    await asyncio.gather(*(each.drain() for each in under_way))
-    async with AsyncExitStack() as closing:  # all of them, also where one of them fails
-        for storage in storages:
-            _RUNNING[id(storage)] -= 1
-            if not _RUNNING[id(storage)]:
-                del _RUNNING[id(storage)]
-                closing.push_async_callback(storage.close)

@@ -13,20 +13,20 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from .errors import SessionConflict
-from .operations import Snapshot
 
 __all__ = ("once", "until_it_wins")
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.002, 0.1  # seconds
 
 
 async def once(
-    attempt: Callable[[Snapshot], Awaitable[T]],
-    again: Callable[[Snapshot], Awaitable[Snapshot]],
-    saved: Snapshot,
-) -> tuple[Snapshot, T | None]:
+    attempt: Callable[[S], Awaitable[T]],
+    again: Callable[[S], Awaitable[S]],
+    saved: S,
+) -> tuple[S, T | None]:
     """The same for a TTL that is to start anew, as it does with any write: where another request
     was first, there is nothing left to be written. None is answered then.
 
@@ -39,16 +39,16 @@ async def once(
 
 
 async def until_it_wins(
-    attempt: Callable[[Snapshot], Awaitable[T]],
-    again: Callable[[Snapshot], Awaitable[Snapshot]],
-    saved: Snapshot,
+    attempt: Callable[[S], Awaitable[T]],
+    again: Callable[[S], Awaitable[S]],
+    saved: S,
     patience: float,
-) -> tuple[Snapshot, T]:
+) -> tuple[S, T]:
     """What was saved in the end, and what the attempt that did it answered.
 
     :param attempt: saves it, or raises SessionConflict.
-    :param again: does it again on the latest record.
-    :param saved: what is to be saved.
+    :param again: what it is on the latest record.
+    :param saved: what is to be saved, or ended.
     :param patience: seconds from the first conflict on.
     :raises SessionConflict: where others were first for so long.
     """

@@ -7,10 +7,10 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any
 
+from .alive import look_for
 from .commit import Commit
 from .errors import (
     CookieTooLarge,
-    DeserializationError,
     SerializationError,
     SessionConflict,
     SessionError,
@@ -63,6 +63,13 @@ class Saving:
         async with self._turn():
             return await self._save(sent=sent)
 
+    async def refresh(self) -> None:
+        """Let the TTL of a session that nobody asked for start anew. It keeps its key: another is
+        for a request that asks.
+        """
+        self.commit.rotates = False
+        await self.save(sent=False)
+
     async def reload(self) -> bool:
         """See `aiohttp_sess.Session.reload`."""
         commit = self.commit
@@ -83,31 +90,12 @@ class Saving:
             return True
 
     async def alive(self, refresh: bool) -> bool:
-        """Whether the session is still there; with ``refresh``, its TTL starts anew: here, as no
-        cookie goes along, without a word in the record.
-        """
-        commit, storage = self.commit, self._handle.storage
-        stored, terms, own = commit.stored, commit.terms, commit.changes.lifetime
-        if stored is None:
-            return False
-        at_once = refresh and not terms.spares_refreshes(own)
-        try:
-            latest = await storage.load(stored.key, ttl=commit.ttl if at_once else None)
-        except DeserializationError:
-            return True  # it cannot be read, but it was not ended
-        if latest is None or not refresh:
-            return latest is not None
-        record = latest.record
-        if at_once:
-            if record.lifetime == own:
-                return True
-            # Another request has given it another lifecycle.
-        elif not terms.activity_due(record.lifetime, record.refreshed, self._refreshed):
-            return True
-        now = storage.clock()
-        key = await storage.update_ttl(stored.key, terms.ttl_of(record))
-        self._refreshed = now
-        return key is not None
+        """Whether the session is still there; with ``refresh``, its TTL starts anew."""
+        alive, refreshed = await look_for(
+            self.commit, self._handle.storage, refresh=refresh, refreshed=self._refreshed
+        )
+        self._refreshed = refreshed
+        return alive
 
     async def bind(self, request: object, socket: Socket, check_every: float) -> Binding:
         """See `aiohttp_sess.Session.bind`; it is bound until ``request`` is released."""
@@ -115,6 +103,8 @@ class Saving:
             raise RuntimeError("bind a websocket that is prepared: await socket.prepare(request)")
         if self.commit.stored is not None:
             sockets, session_id = self._handle.sockets, self.commit.public_id
+            if self.commit.moves:  # else its key may be no way to it any more at the next check
+                check_every = min(check_every, self.commit.grace / 2)
             binding = sockets.bind(request, socket, session_id, self.alive, check_every)
             # It may have ended since it was loaded, and from here on nothing of it is missed.
             try:
@@ -133,6 +123,14 @@ class Saving:
         with suppress(StorageError):  # then it is not known to have ended
             if self.commit.stored is not None and not await self.alive(False):
                 self._drop()
+        if self.line is not None:
+            self._tell_new_key()
+
+    def _tell_new_key(self) -> None:
+        commit = self.commit
+        if commit.rekeyed and commit.stored is not None:
+            self.line = self.transport.line(commit.stored.key, commit.max_age)
+            commit.rekeyed = False
 
     def _turn(self) -> Turns:
         if self._turns is None:
@@ -144,7 +142,7 @@ class Saving:
         if self.gone and not changes.purging:
             self._tell_dropped()
             return None
-        todo, impossible = commit.plan(), None
+        todo, impossible = commit.plan(sent=sent), None
         server_side = self._handle.storage.server_side
         ends_early = self._handle.storage.ends_sessions_early
         if sent:
@@ -166,9 +164,9 @@ class Saving:
                 work = self._carry_out(todo, commit.carry_out(todo))
                 # In a storage that only seals nothing waits, so nothing can cut it in half.
                 await (self._turn().run(work) if ends_early else work)
-            if commit.rekeyed and self.line is None and commit.stored is not None:
-                self.line = self.transport.line(commit.stored.key, commit.max_age)
-                commit.rekeyed = False
+            elif commit.rekeyed and commit.moves and not sent:
+                await self.confirm()  # it was another request that gave it the key
+            self._tell_new_key()
         except (CookieTooLarge, SerializationError) as error:
             if StorageStep.REFRESH not in todo.storage:
                 raise
@@ -206,6 +204,7 @@ class Saving:
         elif todo.cookie is CookieStep.SET and commit.stored is not None:
             try:
                 self.line = transport.line(commit.stored.key, commit.max_age)
+                commit.rekeyed = False
             except SessionError:
                 if StorageStep.REFRESH not in todo.storage:
                     commit.changes.force()  # the client does not get it, so it is not saved

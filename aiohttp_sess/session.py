@@ -10,6 +10,7 @@ from typing import Protocol
 from .changes import Changes
 from .config import BrowserSession, Lifecycle, PersistentSession
 from .errors import SessionValueError
+from .lifecycle import check_rotation
 from .lifetime import lifecycle_of, lifetime_of
 from .mapping import TypedMapping
 from .record import SessionRecord
@@ -46,7 +47,7 @@ class Session(TypedMapping):
     two renewals at once, one is done; of two purges, too.
     """
 
-    __slots__ = ("__weakref__", "_committer", "_default")
+    __slots__ = ("__weakref__", "_committer", "_default", "_rotates_keys")
 
     def __init__(
         self,
@@ -54,6 +55,7 @@ class Session(TypedMapping):
         *,
         lifecycle: Lifecycle | None = None,
         committer: Committer | None = None,
+        rotates_keys: bool = True,
     ) -> None:
         if changes is None:
             changes = Changes(SessionRecord(), stored=False, clock=time.time)
@@ -62,6 +64,7 @@ class Session(TypedMapping):
         self._changes = changes
         self._default = lifecycle or BrowserSession()
         self._committer = committer
+        self._rotates_keys = rotates_keys
 
     # -- what it is -----------------------------------------------------------------------------
 
@@ -139,6 +142,7 @@ class Session(TypedMapping):
                 "session.lifecycle must be a BrowserSession or a PersistentSession, not "
                 + type(lifecycle).__name__
             )
+        check_rotation(lifecycle, rotates_keys=self._rotates_keys)
         lifetime = lifetime_of(lifecycle)
         if lifetime != self._changes.lifetime:
             self._changes.set_field("lifetime", lifetime)
@@ -190,7 +194,7 @@ class Session(TypedMapping):
         self._changes.purge()
 
     def changed(self) -> None:
-        """Count the session as changed, so that it is saved. Needed by nobody: see the class."""
+        """Count as changed, so that it is saved. Needed by nobody: see the class."""
         self._changes.force()
 
     async def save(self) -> None:
@@ -223,13 +227,10 @@ class Session(TypedMapping):
     async def bind(self, socket: Socket, *, check_every: float = 10.0) -> Binding:
         """Close a prepared websocket with code 1008 when the session is purged, renewed or expires.
 
-        At once where it is ended in this process, within ``check_every`` seconds where that is
-        done in another, or it expires. Until the request is over. A session that is kept in the
-        cookie ends for it when its TTL is over, whatever is done meanwhile, unless its storage has
-        ``revocations``.
+        At once where it is ended in this process, within ``check_every`` seconds where it is in
+        another, or expires. Until the request is over. One in a cookie without revocations expires.
 
-        :raises SessionGone: where there is no session to bind to, or it was ended since it was
-            loaded.
+        :raises SessionGone: where there is none to bind to, or it was ended since it was loaded.
         :raises RuntimeError: where the websocket is not prepared, or the request is over.
         """
         if not 0 < check_every < math.inf:

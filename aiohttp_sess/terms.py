@@ -35,6 +35,12 @@ class Terms:
         self._default = lifecycle
         self._clock = clock
         self._refreshes_always = refreshes_always(lifecycle)
+        longest = lifecycle.rotate_every
+        self.rotates = longest is not None
+        """Whether the keys of sessions that have no lifecycle of their own are rotated."""
+        self._longest_key_age = None if longest is None else longest.total_seconds()
+        self.rotation_grace = 30.0
+        """Seconds for which the old key of a session leads to it, after a rotation."""
 
     def lifecycle(self, own: Lifetime | None) -> Lifecycle:
         """A session's own lifecycle, or the one for all."""
@@ -101,6 +107,32 @@ class Terms:
     def ttl_of(self, record: SessionRecord) -> timedelta:
         """The idle TTL of a record."""
         return self.ttl(record.lifetime, record.created)
+
+    def may_have_moved(self, record: SessionRecord) -> bool:
+        """Whether another request may have given the session another key."""
+        return record.issued is not None or self._key_age(record.lifetime) is not None
+
+    def is_due(self, record: SessionRecord) -> bool:
+        """Whether a session's key is older than it may become."""
+        longest = self._key_age(record.lifetime)
+        if longest is None:
+            return False
+        # Of one that began before keys were rotated, nobody knows more than when it began.
+        issued = record.created if record.issued is None else record.issued
+        return issued + longest <= self._clock()
+
+    def with_new_key(self, record: SessionRecord) -> SessionRecord:
+        """A record that is about to get a new key."""
+        issued = None if self._key_age(record.lifetime) is None else self._clock()
+        return record if issued == record.issued else replace(record, issued=issued)
+
+    def grace(self, own: Lifetime | None) -> timedelta:
+        """How long the old key of a session leads on; never as long as to be rotated twice."""
+        longest = self._key_age(own)
+        return timedelta(seconds=min(self.rotation_grace, longest or self.rotation_grace))
+
+    def _key_age(self, own: Lifetime | None) -> float | None:
+        return self._longest_key_age if own is None else own.rotate_every
 
     def max_age(self, own: Lifetime | None, created: float) -> int | None:
         """The Max-Age of a session's cookie, in seconds; None: it ends with the browser."""

@@ -66,7 +66,8 @@ class Visit:
         session = None if self._session is None else self._session()
         if session is None:
             changes = saving.commit.changes
-            session = Session(changes, lifecycle=self._handle.lifecycle, committer=self)
+            lifecycle, rotates = self._handle.lifecycle, self._handle.storage.rotates_keys
+            session = Session(changes, lifecycle=lifecycle, committer=self, rotates_keys=rotates)
             self._session = weakref.ref(session)
             if self._finished:
                 self._watch()
@@ -240,8 +241,7 @@ class Visit:
     async def _refresh_unasked(self) -> None:
         """Let the TTL of a session that nobody asked for start anew."""
         try:
-            saving = await self._load()
-            await saving.save(sent=False)
+            await (await self._load()).refresh()
         except StorageError as error:
             # The handler never asked for the session, so its answer does not depend on it.
             logger.warning("a session's TTL was not refreshed: %s", error, exc_info=error)

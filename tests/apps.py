@@ -61,9 +61,11 @@ class Recorded(AbstractStorage):
     """
 
     clock: FakeClock
+    rotates_keys: bool  # type: ignore[misc]  # that of the storage inside
 
     def __init__(self, inner: AbstractStorage, clock: FakeClock) -> None:
         self.inner = inner
+        self.rotates_keys = inner.rotates_keys
         self.clock = clock
         self.calls: list[str] = []
         self.done: list[str] = []
@@ -116,6 +118,20 @@ class Recorded(AbstractStorage):
     async def delete(self, key: SessionKey, *, revision: object = None) -> bool:
         async with self._call("delete", key):
             return await self.inner.delete(key, revision=revision)
+
+    async def rotate(
+        self,
+        key: SessionKey,
+        record: SessionRecord,
+        ttl: timedelta,
+        *,
+        revision: object,
+        grace: timedelta,
+    ) -> StoredRecord:
+        async with self._call("rotate", key):
+            stored = await self.inner.rotate(key, record, ttl, revision=revision, grace=grace)
+            self.keys.add(stored.key.value)
+            return stored
 
     def includes(self, revision: object, written: object) -> bool:
         return self.inner.includes(revision, written)

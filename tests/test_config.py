@@ -153,6 +153,8 @@ def test_what_is_of_another_type_is_refused(wrong: dict[str, Any], message: str)
         ("ttl", None, TypeError, "must be a timedelta, not NoneType"),
         ("max_lifetime", timedelta(0), ValueError, "max_lifetime must be at least one second"),
         ("max_lifetime", 3600.0, TypeError, "max_lifetime must be a timedelta, not float"),
+        ("rotate_every", timedelta(0), ValueError, "rotate_every must be at least one second"),
+        ("rotate_every", 900, TypeError, "rotate_every must be a timedelta, not int"),
         ("ttl_extension_policy", "on-every-request", TypeError, "TtlExtensionPolicy, not str"),
         ("ttl_extension_policy", None, TypeError, "TtlExtensionPolicy, not NoneType"),
     ],

@@ -21,26 +21,27 @@ PACKAGE = ROOT / "aiohttp_sess"
 FLOORS = [
     {"errors", "status"},
     {"config", "record", "secret", "storage.batches", "turns", "values"},
-    {"events", "header_config", "lifetime", "storage.marks", "watched"},
+    {"events", "header_config", "lifetime", "storage.marks", "storage.stored", "watched"},
     {"operations"},
     {"edits", "storage.interface"},
-    {"changes"},
+    {"changes", "storage.pointer"},
     {"find", "late", "lifecycle", "mapping", "race", "sockets"}
     | {"storage.entry", "storage.exchanges", "storage.pipelines"}
     | {"transport.interface"},
-    {"doubts", "limit", "session", "storage.keyed", "storage.members", "terms"}
+    {"doubts", "limit", "moved", "session", "storage.ending", "terms"}
     | {"storage.scripts", "storage.seen"}
     | {"transport.cookie", "transport.header"},
+    {"storage.members", "storage.rotation", "storing"},
+    {"storage.keyed", "writes"},
     {"storage.epoch", "storage.indexed"},
     {"storage.redis_index"},
-    {"storing"},
     {"commit", "storage.memcached", "storage.memory", "storage.redis", "storage.revocations"}
     | {"transport.several"},
-    {"storage.cookie"},
+    {"alive", "storage.cookie"},
     {"storage", "transport.arguments"},
     {"transport"},
     {"handle"},
-    {"load", "saving"},
+    {"cleanup", "load", "saving"},
     {"visit"},
     {"heard"},
     {"middleware"},

@@ -36,6 +36,8 @@ class CookieStorage(AbstractStorage):
       another cookie, but a copy of the old one opens until its TTL is over: keep that short.
     - It keeps the last write: of two parallel requests, the response that the browser takes last
       wins, and what the other one changed is lost.
+    - Nor can it rotate keys: each write makes another cookie, and the old one opens until its TTL
+      is over. So `setup` refuses a lifecycle with ``rotate_every``.
     - Name and value of the sealed cookie together take at most 4096 bytes, about 2900 bytes of
       state; what is larger is a `CookieTooLarge`, and the old cookie stands. (In a session
       header it is 8000 bytes.)

@@ -17,6 +17,7 @@ others came in between.
 
 A session that is to end only if it is still one version of it (as a renewal ends the old one) gets
 an entry in its place that is ``ended:`` and 16 random characters, which is removed right after.
+One that got another key gets a pointer (see `aiohttp_sess.storage.pointer`).
 """
 
 from __future__ import annotations
@@ -28,9 +29,11 @@ from typing import Any, NamedTuple
 
 from ..record import SessionRecord, encode_record
 from .interface import SessionKey
+from .pointer import MOVED, Pointer
 
 __all__ = (
     "ENDED",
+    "END_TTL",
     "HEAD_LENGTH",
     "STAMP_LENGTH",
     "Entry",
@@ -38,6 +41,7 @@ __all__ = (
     "digest_of",
     "encode_entry",
     "is_in",
+    "leading",
     "live",
     "new_end",
     "tag_of",
@@ -48,6 +52,9 @@ STAMP_LENGTH = 16
 HEAD_LENGTH = 5 * STAMP_LENGTH
 ENDED = b"ended:"
 """What an entry begins with that is no session any more, and about to be removed."""
+END_TTL = 60.0
+"""Seconds for which it stays at most: longer than a command is sent again."""
+_NO_RECORD = (ENDED, MOVED)
 _KEY = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
@@ -95,10 +102,18 @@ def encode_entry(
 
 
 def live(entry: Entry | None) -> Entry | None:
-    """An entry, unless it is an end that is about to be removed, or empty."""
-    if entry is None or not entry.value or entry.value.startswith(ENDED):
+    """An entry, unless it is an end that is about to be removed, a pointer, or empty."""
+    if entry is None or not entry.value or entry.value.startswith(_NO_RECORD):
         return None
     return entry
+
+
+def leading(entry: Entry | None, now: float) -> Entry | None:
+    """An entry, if it is a record, or a pointer that leads on to one."""
+    if entry is None or live(entry) is not None:
+        return entry
+    pointer = Pointer.read(entry.value)
+    return None if pointer is None or pointer.until <= now else entry
 
 
 def new_end() -> bytes:

@@ -14,7 +14,7 @@ An entry that is lost ends the owner's sessions, instead of bringing back what w
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
 from datetime import timedelta
 from typing import NamedTuple
@@ -60,9 +60,9 @@ class EpochStorage(KeyedStorage):
         name = index_name(self.key_prefix, owner, record.cookie)
         owned = _Owned(stored.revision, name, record.id, generation)
         if not await self._goes_on(owned):
-            await super().delete(key)  # nothing makes it a session again
+            await super().delete(stored.key)  # nothing makes it a session again
             return None
-        return StoredRecord(key, replace(record, owner=owner), owned)
+        return StoredRecord(stored.key, replace(record, owner=owner), owned)
 
     async def save(self, record: SessionRecord, ttl: timedelta) -> StoredRecord:
         if record.owner is None:
@@ -76,31 +76,35 @@ class EpochStorage(KeyedStorage):
     async def update(
         self, key: SessionKey, record: SessionRecord, ttl: timedelta, *, revision: object
     ) -> StoredRecord:
-        before = revision if isinstance(revision, _Owned) else None
-        name = record.owner and index_name(self.key_prefix, record.owner, record.cookie)
-        same = before is not None and before.name == name
-        if before is not None and not same and not await self._goes_on(before):
-            raise SessionGone("the session was ended since it was loaded")
-        version = _version(revision)
-        if name is None or record.owner is None:
-            return await super().update(key, record, ttl, revision=version)
-        # An owner that is set now is a login; else it keeps its generation, also if that is over.
-        generation = before.generation if before and same else await self._generation(name)
-        written = replace(record, owner=generation + record.owner)
-        stored = await super().update(key, written, ttl, revision=version)
-        owned = _Owned(stored.revision, name, record.id, generation)
-        try:
-            if same and not await self._goes_on(owned):
-                await super().delete(key)
-                raise SessionGone("the session was ended since it was loaded")
-        except StorageUnavailable as error:
-            error.revision = stored.revision
-            raise
-        return StoredRecord(key, record, owned)
+        return await self._rewrite(
+            record,
+            revision,
+            lambda written, version: super(EpochStorage, self).update(
+                key, written, ttl, revision=version
+            ),
+        )
+
+    async def rotate(
+        self,
+        key: SessionKey,
+        record: SessionRecord,
+        ttl: timedelta,
+        *,
+        revision: object,
+        grace: timedelta,
+    ) -> StoredRecord:
+        return await self._rewrite(
+            record,
+            revision,
+            lambda written, version: super(EpochStorage, self).rotate(
+                key, written, ttl, revision=version, grace=grace
+            ),
+        )
 
     async def update_ttl(self, key: SessionKey, ttl: timedelta) -> SessionKey | None:
         try:
-            return None if await self.load(key, ttl=ttl) is None else key
+            stored = await self.load(key, ttl=ttl)
+            return None if stored is None else stored.key
         except DeserializationError:
             return key  # it is there
 
@@ -139,6 +143,37 @@ class EpochStorage(KeyedStorage):
         raise StorageUnavailable("others keep ending this owner's sessions: given up")
 
     # -- inside -----------------------------------------------------------------------------------
+
+    async def _rewrite(
+        self,
+        record: SessionRecord,
+        revision: object,
+        write: Callable[[SessionRecord, object], Awaitable[StoredRecord]],
+    ) -> StoredRecord:
+        """Write a record in the place of another, with the generation that it belongs to.
+
+        :param write: given the record as it is kept, and the version that it replaces.
+        """
+        before = revision if isinstance(revision, _Owned) else None
+        name = record.owner and index_name(self.key_prefix, record.owner, record.cookie)
+        same = before is not None and before.name == name
+        if before is not None and not same and not await self._goes_on(before):
+            raise SessionGone("the session was ended since it was loaded")
+        if name is None or record.owner is None:
+            return await write(record, _version(revision))
+        # An owner that is set now is a login; else it keeps its generation, also if that is over.
+        generation = before.generation if before and same else await self._generation(name)
+        written = replace(record, owner=generation + record.owner)
+        stored = await write(written, _version(revision))
+        owned = _Owned(stored.revision, name, record.id, generation)
+        try:
+            if same and not await self._goes_on(owned):
+                await super().delete(stored.key)
+                raise SessionGone("the session was ended since it was loaded")
+        except StorageUnavailable as error:
+            error.revision = stored.revision
+            raise
+        return StoredRecord(stored.key, record, owned)
 
     async def _generation(self, name: str) -> str:
         """The generation that a login gets."""

@@ -155,6 +155,11 @@ class IndexedStorage(KeyedStorage):
             surplus = set(logins[:-limit])
             ended |= await self._end_all(index, [e for e in there if e.member.login in surplus])
 
+    async def moving(self, record: SessionRecord, old: str, new: str, ttl: float) -> None:
+        if record.owner is not None:
+            index = self.index_of(record.owner, record.cookie)
+            await self.enter(index, new, ttl, instead_of=old)
+
     # -- inside -----------------------------------------------------------------------------------
 
     def index_of(self, owner: str, cookie: str) -> str:

@@ -8,81 +8,17 @@ What is *not* an error: an unknown, expired, ended, malformed or hostile session
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import math
-import secrets
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
 from datetime import timedelta
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
-from ..errors import InvalidSessionKey
 from ..record import SessionRecord
+from .stored import ListedRecord, SessionKey, StoredRecord
 
 __all__ = ("AbstractStorage", "ListedRecord", "SessionKey", "StoredRecord", "checked_timeout")
-
-
-class SessionKey:
-    """What ties a client to its record: whoever has it has the session. Its repr masks it.
-
-    :param value: the key as text, not empty.
-    :raises InvalidSessionKey: for anything else.
-    """
-
-    __slots__ = ("_digest", "value")
-
-    def __init__(self, value: str) -> None:
-        if not isinstance(value, str) or not value:
-            raise InvalidSessionKey("a session key is a non-empty str")
-        self.value = value
-        self._digest: str | None = None
-
-    @property
-    def digest(self) -> str:
-        """Its SHA-256 in hex digits: all that a storage should keep of it."""
-        if self._digest is None:
-            self._digest = hashlib.sha256(self.value.encode(errors="surrogatepass")).hexdigest()
-        return self._digest
-
-    @classmethod
-    def generate(cls) -> SessionKey:
-        """256 random bits as 43 characters of base64url (ASVS 7.2.3 asks for 128)."""
-        return cls(secrets.token_urlsafe(32))
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, SessionKey):
-            return NotImplemented
-        mine, its = (key.value.encode(errors="surrogatepass") for key in (self, other))
-        return hmac.compare_digest(mine, its)
-
-    def __hash__(self) -> int:
-        return hash(self.value)
-
-    def __repr__(self) -> str:
-        return "SessionKey(***)"
-
-
-class StoredRecord(NamedTuple):
-    """A record, the key it is under, and which writing of it this is.
-
-    ``revision`` is the storage's own: it is only ever handed back to it.
-    """
-
-    key: SessionKey
-    record: SessionRecord
-    revision: object
-
-
-class ListedRecord(NamedTuple):
-    """A record in the list of its owner's, without its state and without its key.
-
-    ``expires`` is when its idle TTL is over, Unix time in seconds; None where that is not known.
-    """
-
-    record: SessionRecord
-    expires: float | None
 
 
 class AbstractStorage(ABC):
@@ -107,6 +43,9 @@ class AbstractStorage(ABC):
     lists_sessions: ClassVar[bool] = False
     """Whether it knows which sessions an owner has: it implements `sessions_of`, `limit_sessions`
     and all of `end_sessions`."""
+
+    rotates_keys: ClassVar[bool] = False
+    """Whether it has `rotate`, which a lifecycle with ``rotate_every`` asks for."""
 
     clock: Callable[[], float] = staticmethod(time.time)
     """The time now, Unix time in seconds. Tests set it to a fake clock."""
@@ -155,9 +94,32 @@ class AbstractStorage(ABC):
         :raises SessionConflict: where it was replaced meanwhile.
         """
 
+    async def rotate(
+        self,
+        key: SessionKey,
+        record: SessionRecord,
+        ttl: timedelta,
+        *,
+        revision: object,
+        grace: timedelta,
+    ) -> StoredRecord:
+        """Give the session under ``key`` a new key and this record, if the one that it has is still
+        the one that ``revision`` names. Of several calls at once, one is done.
+
+        For as long as ``grace``, the old key leads on: `load` answers what is under the new one,
+        and the new key with it; `update`, `rotate`, and `delete` with a revision raise
+        SessionConflict, so that the caller loads it again. To all else it is a key with nothing
+        under it, and so it is to `load` where the record under the new key was ended.
+
+        :raises SessionConflict: where the record was replaced, or moved, meanwhile.
+        :raises SessionGone: where it is gone; it is not brought back.
+        :raises SerializationError: for a record that the backend cannot take.
+        """
+        raise NotImplementedError(f"{type(self).__name__} cannot give a session another key")
+
     def includes(self, revision: object, written: object) -> bool:
         """Whether a record of this ``revision`` holds what was ``written``: what the storage put
-        into the ``revision`` of the `StorageUnavailable` with which an `update` failed.
+        into the ``revision`` of the `StorageUnavailable` with which an `update` or `rotate` failed.
 
         With that, a change whose write failed without a reply counts once, be it done or not.
         """

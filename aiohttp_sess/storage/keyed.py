@@ -12,10 +12,11 @@ import time
 from abc import abstractmethod
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from ..errors import DeserializationError, SessionConflict, SessionGone, StorageUnavailable
 from ..record import SessionRecord, decode_record
+from .ending import end_version
 from .entry import (
     HEAD_LENGTH,
     Entry,
@@ -23,18 +24,18 @@ from .entry import (
     digest_of,
     encode_entry,
     is_in,
+    leading,
     live,
-    new_end,
     tag_of,
     version_of,
 )
 from .interface import AbstractStorage, SessionKey, StoredRecord
+from .rotation import follow, rotated
 
 __all__ = ("KeyedStorage",)
 
 logger = logging.getLogger("aiohttp_sess")
 
-_END_TTL = 60.0  # seconds; longer than a command is sent again
 # A name has at most 72 more characters, and memcached takes 250 without spaces.
 _PREFIX = re.compile(r"[\x21-\x7e]{0,128}")
 _ATTEMPTS = 3  # a random key is never taken: a backend that says so thrice is broken
@@ -51,6 +52,8 @@ class KeyedStorage(AbstractStorage):
     :param key_prefix: what names begin with, at most 128 printable ASCII characters.
     :param clock: the time now, Unix time in seconds.
     """
+
+    rotates_keys: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -92,7 +95,7 @@ class KeyedStorage(AbstractStorage):
         """Remove the entry; False where there is none."""
 
     async def touch(self, name: str, ttl: float) -> bool:
-        """Let the entry's lifetime start anew; False where there is none, or an end of one."""
+        """Let the entry's lifetime start anew; False where it is no record: see `live`."""
         return live(await self.read(name, ttl)) is not None
 
     async def together(self, *calls: Coroutine[Any, Any, Any]) -> list[Any]:
@@ -107,6 +110,12 @@ class KeyedStorage(AbstractStorage):
         """
         return
 
+    async def moving(self, record: SessionRecord, old: str, new: str, ttl: float) -> None:
+        """A record is saved under another digest, and its session about to move there from the
+        ``old`` one: for a storage that keeps an index of them.
+        """
+        return
+
     def name_of(self, key: SessionKey) -> str | None:
         """The name under which the record of a session key is kept; None for no such key."""
         digest = digest_of(key)
@@ -118,13 +127,18 @@ class KeyedStorage(AbstractStorage):
         digest = digest_of(key)
         if digest is None:
             return None
-        entry = await self.read(self.key_prefix + digest, None if ttl is None else _seconds(ttl))
-        if entry is None or live(entry) is None:
+        asked, seconds = key, None if ttl is None else _seconds(ttl)
+        entry = await self.read(self.key_prefix + digest, seconds)
+        if entry is not None and live(entry) is None:
+            key, entry = await follow(self, key, entry, seconds)
+            digest = key.digest
+        if entry is None:
             return None
         try:
             record = decode_record(entry.value[HEAD_LENGTH:], tag_of(digest))
         except DeserializationError as error:
-            error.revision = entry
+            # Its place is not the one that was asked for, where a pointer led to it.
+            error.revision = entry if key is asked else None
             raise
         if record.deadline is not None and record.deadline <= self.clock():
             return None
@@ -159,7 +173,7 @@ class KeyedStorage(AbstractStorage):
         version, value = encode_entry(record, digest, before)
         try:
             if not await self.replace(name, value, self._until(record, ttl), before):
-                entry = live(await self.read(name, None))
+                entry = leading(await self.read(name, None), self.clock())
                 if entry is None:
                     raise SessionGone("the session was ended since it was loaded")
                 if not is_in(version_of(entry), version):
@@ -168,6 +182,18 @@ class KeyedStorage(AbstractStorage):
             error.revision = version
             raise
         return StoredRecord(key, record, version)
+
+    async def rotate(
+        self,
+        key: SessionKey,
+        record: SessionRecord,
+        ttl: timedelta,
+        *,
+        revision: object,
+        grace: timedelta,
+    ) -> StoredRecord:
+        end = self._until(record, ttl)
+        return await rotated(self, key, record, end, _given(revision), _seconds(grace))
 
     def includes(self, revision: object, written: object) -> bool:
         return is_in(_given(revision), _given(written))
@@ -183,28 +209,11 @@ class KeyedStorage(AbstractStorage):
         if digest is None:
             return False
         name = self.key_prefix + digest
-        return await (self.remove(name) if revision is None else self._end(name, _given(revision)))
+        return await (
+            self.remove(name) if revision is None else end_version(self, name, _given(revision))
+        )
 
     # -- inside ---------------------------------------------------------------------------------
-
-    async def _end(self, name: str, version: Version) -> bool:
-        """Remove this version of an entry.
-
-        An end of our own is put in its place first. Where that was sent again after a lost reply,
-        the end says that it was us, and not a logout, who ended the session.
-        """
-        end = new_end()
-        if not await self.replace(name, end, _END_TTL, version):
-            entry = await self.read(name, None)
-            if live(entry) is not None:
-                raise SessionConflict("another request has written this session's record")
-            if entry is None or entry.value != end:
-                return False
-        try:
-            await self.remove(name)
-        except StorageUnavailable as error:
-            logger.warning("the end of a session stays until its TTL is over: %s", error)
-        return True
 
     def _until(self, record: SessionRecord, ttl: timedelta) -> float:
         """The TTL in seconds, cut off at the record's own deadline."""

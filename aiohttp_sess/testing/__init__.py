@@ -28,6 +28,7 @@ pytest.register_assert_rewrite(
             "promises",
             "records",
             "revisions",
+            "rotations",
             "sparing",
             "visitor",
             "workflows",

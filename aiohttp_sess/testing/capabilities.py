@@ -53,6 +53,9 @@ class Capabilities:
     ends_all_sessions: ClassVar[bool] = False
     """Whether it ends all sessions of an owner, or all but one; also those whose requests run."""
 
+    rotates_keys: ClassVar[bool | None] = None
+    """Whether it has `rotate`, as in the storage's own ``rotates_keys``; None: if it is keyed."""
+
     state_size: ClassVar[int] = 100_000
     """How many bytes of state a record must be able to hold."""
 
@@ -69,11 +72,16 @@ class Capabilities:
             wanted = getattr(test, "needs", None)
             if wanted is None:
                 continue
-            claimed = all(getattr(cls, capability) for capability in wanted)
+            claimed = all(cls._claims(capability) for capability in wanted)
             if not claimed:
                 cls._left_out[name] = test
             if not claimed or origin is not cls:
                 setattr(cls, name, test if claimed else None)
+
+    @classmethod
+    def _claims(cls, capability: str) -> bool:
+        claim: bool | None = getattr(cls, capability)
+        return cls.keyed if claim is None else claim
 
     @pytest.fixture
     def clock(self) -> FakeClock:

@@ -9,6 +9,7 @@ from .lifetimes import LifetimeCases
 from .promises import PromiseCases
 from .records import RecordCases
 from .revisions import RevisionCases
+from .rotations import RotationCases
 from .sparing import SparingCases
 from .workflows import WorkflowCases
 
@@ -18,6 +19,7 @@ __all__ = ("StorageSuite",)
 class StorageSuite(
     RecordCases,
     RevisionCases,
+    RotationCases,
     LifetimeCases,
     HostileCases,
     WorkflowCases,

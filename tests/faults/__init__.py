@@ -12,6 +12,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from aiohttp_sess import (
+    Lifecycle,
     PersistentSession,
     StorageUnavailable,
     TtlExtensionPolicy,
@@ -112,6 +113,7 @@ async def behind_proxy(
     pool_size: int = 2,
     handler_cancellation: bool = False,
     around: Middleware | None = None,
+    lifecycle: Lifecycle | None = None,
 ) -> AsyncIterator[Place]:
     """An application with a storage of this kind, and a proxy in between.
 
@@ -134,7 +136,7 @@ async def behind_proxy(
     async with Proxy(port).running() as proxy:
         storage = storage_at(kind, proxy.port, patience=patience, pool_size=pool_size)
         routes = {"/count": count, "/insist": insist, "/remember": remember}
-        app = application(storage, routes, outer=outer)
+        app = application(storage, routes, outer=outer, lifecycle=lifecycle)
         app.cleanup_ctx.append(tell)
         async with serve(app, handler_cancellation=handler_cancellation) as server:
             place = Place(proxy, storage, server)

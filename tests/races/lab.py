@@ -12,13 +12,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import count
-from typing import Any
+from typing import Any, ClassVar
 
 from aiohttp import ClientSession, ClientWebSocketResponse, DummyCookieJar, hdrs, web
 from aiohttp.test_utils import TestServer
 
 from aiohttp_sess import (
     CookieConfig,
+    Lifecycle,
     PersistentSession,
     Session,
     SessionRecord,
@@ -35,6 +36,8 @@ Work = Callable[[Session], Awaitable[object]]
 
 class GatedStorage(AbstractStorage):
     """Passes everything on to another storage, and stops at gates that a test has set."""
+
+    rotates_keys: ClassVar[bool] = True
 
     def __init__(self, inner: AbstractStorage) -> None:
         self.inner = inner
@@ -107,6 +110,20 @@ class GatedStorage(AbstractStorage):
         await self._pass("limit")
         return await self.inner.limit_sessions(new, limit, refuse=refuse)
 
+    async def rotate(
+        self,
+        key: SessionKey,
+        record: SessionRecord,
+        ttl: timedelta,
+        *,
+        revision: object,
+        grace: timedelta,
+    ) -> StoredRecord:
+        await self._pass("rotate")
+        stored = await self.inner.rotate(key, record, ttl, revision=revision, grace=grace)
+        self.keys.append(stored.key)
+        return stored
+
     def includes(self, revision: object, written: object) -> bool:
         return self.inner.includes(revision, written)
 
@@ -173,6 +190,7 @@ class Lab:
         *,
         every_request: bool = False,
         refresh_after: float = 0.0,
+        lifecycle: Lifecycle | None = None,
         **options: Any,
     ) -> None:
         self.storage = storage
@@ -184,7 +202,7 @@ class Lab:
             cookie=CookieConfig(secure=False),
             lifecycle=PersistentSession(ttl_extension_policy=policy, refresh_after=refresh_after)
             if policy
-            else None,
+            else lifecycle,
             **options,
         )
         self.app.router.add_get("/", self._buffered)

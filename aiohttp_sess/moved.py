@@ -1,0 +1,71 @@
+"""Sessions that may have got another key since they were loaded, as another request rotated it.
+
+The old key leads to the record as long as its grace lasts: see `AbstractStorage.rotate`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from .errors import SessionConflict
+from .find import find_record
+from .race import until_it_wins
+from .storage.interface import AbstractStorage, SessionKey, StoredRecord
+
+__all__ = ("end", "end_others", "refresh_ttl")
+
+
+async def end(storage: AbstractStorage, stored: StoredRecord, patience: float) -> bool:
+    """End a session, whatever key it has by now; False where it was ended already.
+
+    Only the very record that was loaded is ended, so that a rotation either finds it ended, or has
+    moved it where the next attempt finds it.
+
+    :param patience: seconds for which other requests may keep writing it first.
+    """
+    first: StoredRecord | None = stored
+
+    async def attempt(latest: StoredRecord | None) -> bool:
+        nonlocal stored
+        if latest is None:
+            return False
+        stored = latest
+        return await storage.delete(latest.key, revision=latest.revision)
+
+    async def again(_: StoredRecord | None) -> StoredRecord | None:
+        return await find_record(storage, stored.key, stored.record.cookie)
+
+    try:
+        _, ended = await until_it_wins(attempt, again, first, patience)
+    except SessionConflict:
+        # Writes alone cannot stop it, and that a rotation slips in as well is not to be expected.
+        return await storage.delete(stored.key)
+    return ended
+
+
+async def end_others(
+    storage: AbstractStorage, keys: Sequence[SessionKey], cookie: str, patience: float
+) -> int:
+    """End the sessions under these keys, whatever keys they have by now; how many there were."""
+    ended = 0
+    for key in keys:
+        other = await find_record(storage, key, cookie)
+        if other is not None:
+            ended += bool(await end(storage, other, patience))
+    return ended
+
+
+async def refresh_ttl(
+    storage: AbstractStorage, stored: StoredRecord, ttl: timedelta, *, moves: bool
+) -> SessionKey | None:
+    """Let the TTL of a session start anew, and answer the key that it has by now; None where it was
+    ended.
+
+    :param moves: whether it may have another than it was loaded from.
+    """
+    key = await storage.update_ttl(stored.key, ttl)
+    if key is None and moves:
+        latest = await storage.load(stored.key, ttl=ttl)
+        return None if latest is None else latest.key
+    return key
