@@ -13,6 +13,7 @@ from aiohttp_sess import (
     PersistentSession,
     Session,
     SessionRecord,
+    TtlExtensionPolicy,
     get_session,
     setup,
 )
@@ -24,6 +25,7 @@ from ..browser import serve
 from . import AGE
 
 ROTATES: list[Lifecycle] = [BrowserSession(rotate_every=AGE), PersistentSession(rotate_every=AGE)]
+EVERY_REQUEST = TtlExtensionPolicy.ON_EVERY_REQUEST
 MESSAGE = "rotate_every asks for a storage .* MemoryStorage, RedisStorage, MemcachedStorage"
 
 
@@ -121,3 +123,21 @@ async def test_records_of_a_time_when_keys_were_rotated_go_on_without() -> None:
             await wire.answer()
         for key in (old, new.key, last.key):
             assert await storage.inner.load(key) is None
+
+
+@pytest.mark.parametrize("kind", [BrowserSession, PersistentSession])
+async def test_a_refresh_that_is_due_as_well_goes_along(kind: type[Lifecycle]) -> None:
+    """With ``refresh_after``: one write, under the new key, that says when the TTL began."""
+    lifecycle = kind(timedelta(days=1), EVERY_REQUEST, refresh_after=1 / 96, rotate_every=2 * AGE)
+    storage = memory()
+    async with serve(application(storage, lifecycle=lifecycle)) as server:
+        first = (await server.get("/write")).cookie.value
+        for due, calls in ((False, ["load", "update"]), (True, ["load", "rotate"])):
+            storage.clock.advance(AGE.total_seconds())
+            storage.forget()
+            answer = await server.get("/read")
+            assert storage.calls == calls
+            assert (server.cookies["id"] != first) == due
+        stored = await storage.inner.load(SessionKey(answer.cookie.value))
+        assert stored is not None
+        assert stored.record.issued == stored.record.refreshed == storage.clock()
