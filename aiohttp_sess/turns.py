@@ -113,4 +113,7 @@ class Turns:
         """Carry out a commit, in one's turn. To be cancelled here does not cut it in half."""
         ended = asyncio.get_running_loop().create_future()
         self._under_way = self._commits.start(commit, ended)
-        await ended
+        try:
+            await ended
+        finally:
+            del ended  # as above

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Awaitable, Callable
 
 import pytest
 from aiohttp import hdrs, web
@@ -77,6 +78,21 @@ async def test_a_failure_that_is_told_leaves_none() -> None:
         storage.down = {"load"}
         await get_session(request)
         return web.Response()
+
+    await leaves_no_cycles(app, fail)
+
+
+@pytest.mark.parametrize(("act", "fails"), [(write, "update"), (log_out, "delete")])
+async def test_a_commit_that_fails_leaves_none(
+    act: Callable[[web.Request], Awaitable[web.Response]], fails: str
+) -> None:
+    """The error refers to the frames that wait for it, and they had better not to it."""
+    app, storage = web.Application(), memory()
+    setup(app, storage)
+
+    async def fail(request: web.Request) -> web.Response:
+        storage.down = {fails}
+        return await act(request)
 
     await leaves_no_cycles(app, fail)
 
