@@ -102,6 +102,8 @@ class Terms:
     def ttl(self, own: Lifetime | None, created: float) -> timedelta:
         """The idle TTL that a session gets now, cut off at its deadline."""
         lifecycle = self.lifecycle(own)
+        if lifecycle.max_lifetime is None:
+            return lifecycle.ttl
         return ttl_left(lifecycle, deadline(lifecycle, created), self._clock())
 
     def ttl_of(self, record: SessionRecord) -> timedelta:

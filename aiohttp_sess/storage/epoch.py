@@ -76,6 +76,8 @@ class EpochStorage(KeyedStorage):
     async def update(
         self, key: SessionKey, record: SessionRecord, ttl: timedelta, *, revision: object
     ) -> StoredRecord:
+        if record.owner is None and not isinstance(revision, _Owned):
+            return await super().update(key, record, ttl, revision=revision)
         return await self._rewrite(
             record,
             revision,
