@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from .config import BrowserSession, CookieConfig, Lifecycle
-from .events import Events, Expired
+from .events import Events, Expired, Purged
 from .limit import SessionLimit
 from .sockets import Sockets
 from .storage.interface import AbstractStorage
@@ -65,6 +65,11 @@ class SessionHandle:
         self.commits = Commits()
         self.limit: SessionLimit | None = None
         """How many sessions an owner may have."""
+
+    def end(self, session_id: str) -> None:
+        """A session was ended with others of its owner: close its sockets, and tell who listens."""
+        self.sockets.end(session_id)
+        self.events.send_soon(Purged(self.events.kind, session_id))
 
     def _vanished(self, session_id: str) -> None:
         self.events.send_soon(Expired(self.events.kind, session_id, "vanished"))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from datetime import timedelta
 
 from .errors import SessionConflict, SessionGone, TooManySessions
-from .sockets import Sockets
 from .storage.interface import AbstractStorage, StoredRecord
 
 __all__ = ("SessionLimit", "SessionLimitPolicy")
@@ -25,6 +25,7 @@ class SessionLimit:
     """A limit, and what happens to a login that exceeds it.
 
     :param most: sessions of one owner.
+    :param ended: called with the public id of each session that it ends.
     :raises TypeError: for what is no int, or no policy.
     :raises ValueError: for less than one, or a storage that does not know who has which sessions.
     """
@@ -34,7 +35,7 @@ class SessionLimit:
         storage: AbstractStorage,
         most: int,
         policy: SessionLimitPolicy,
-        sockets: Sockets,
+        ended: Callable[[str], None],
     ) -> None:
         if isinstance(most, bool) or not isinstance(most, int):
             raise TypeError(f"max_sessions_per_owner must be an int, not {type(most).__name__}")
@@ -52,7 +53,7 @@ class SessionLimit:
         self._storage = storage
         self._most = most
         self._policy = policy
-        self._sockets = sockets
+        self._ended = ended
 
     async def admit_new(self, new: StoredRecord, old: StoredRecord | None) -> None:
         """Let a record that was just saved stay, if it is a login: that ends the oldest, or is
@@ -87,5 +88,5 @@ class SessionLimit:
         refuse = self._policy is SessionLimitPolicy.REFUSE
         ended = await self._storage.limit_sessions(new, self._most, refuse=refuse)
         for session_id in ended or ():
-            self._sockets.end(session_id)
+            self._ended(session_id)
         return ended is None

@@ -106,7 +106,7 @@ def setup(
     )
     if max_sessions_per_owner is not None:
         handle.limit = SessionLimit(
-            storage, max_sessions_per_owner, session_limit_policy, handle.sockets
+            storage, max_sessions_per_owner, session_limit_policy, handle.end
         )
     app.middlewares.append(_middleware(handle, is_default=not handles))
     app.on_response_prepare.append(_signal(handle))

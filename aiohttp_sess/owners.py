@@ -121,7 +121,7 @@ async def end_sessions(
         handle.sockets.look_at_all()
         return None
     for session_id in ended:
-        handle.sockets.end(session_id)
+        handle.end(session_id)
     return len(ended)
 
 

@@ -5,30 +5,21 @@ from __future__ import annotations
 import math
 import time
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
 
 from .changes import Changes
+from .committer import Committer
 from .config import BrowserSession, Lifecycle, PersistentSession
 from .errors import SessionValueError
+from .label import check_label
 from .lifecycle import check_rotation
 from .lifetime import lifecycle_of, lifetime_of
 from .mapping import TypedMapping
 from .record import SessionRecord
 from .sockets import Binding, Socket
 from .status import SessionStatus
-from .values import StateKey, check_label, check_name
+from .values import StateKey, check_name
 
 __all__ = ("Session", "SessionStatus", "StateKey")
-
-
-class Committer(Protocol):
-    """Who can save a session and load it again, while its request is under way."""
-
-    async def save(self) -> None: ...
-
-    async def reload(self) -> bool: ...
-
-    async def bind(self, socket: Socket, check_every: float) -> Binding: ...
 
 
 class Session(TypedMapping):

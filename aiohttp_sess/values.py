@@ -9,7 +9,7 @@ null, a datetime a string, the key 1 the key "1").
 from __future__ import annotations
 
 import math
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar, overload
 
 import msgspec
 
@@ -18,7 +18,6 @@ from .errors import SessionValueError
 __all__ = (
     "UNENCODABLE",
     "StateKey",
-    "check_label",
     "check_name",
     "decode_value",
     "encode_value",
@@ -35,7 +34,6 @@ decode_value = msgspec.json.Decoder().decode
 UNENCODABLE = (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError)
 # Far from where an interpreter's stack ends, so that what was taken can always be read again.
 _DEEPEST = 100
-_LONGEST_LABEL = 100  # characters
 _LONGEST_NAME, _LONGEST_WAY = 40, 10  # what a message shows
 _HINTS = {
     "tuple": "; use a list",
@@ -60,10 +58,14 @@ class StateKey(Generic[T]):
 
     __slots__ = ("_decoder", "name", "type")
 
-    def __init__(self, name: str, type: type[T]) -> None:
+    @overload
+    def __init__(self, name: str, type: type[T]) -> None: ...
+    @overload  # a type that is no class, such as ``str | None``: annotate the key with it
+    def __init__(self: StateKey[Any], name: str, type: object) -> None: ...
+    def __init__(self, name: str, type: Any) -> None:
         self.name = check_name(name)
         self.type = type
-        self._decoder = msgspec.json.Decoder(type)
+        self._decoder: msgspec.json.Decoder[T] = msgspec.json.Decoder(type)
 
     def decode(self, raw: msgspec.Raw) -> T:
         """The value in ``raw``.
@@ -96,6 +98,14 @@ class StateKey(Generic[T]):
             + type(value).__name__
         ) from None
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, StateKey):
+            return NotImplemented
+        return self.name == other.name and bool(self.type == other.type)
+
+    def __hash__(self) -> int:
+        return hash(self.name)  # a type need not have one
+
     def __repr__(self) -> str:
         return f"StateKey({self.name!r}, {_type_name(self.type)})"
 
@@ -115,22 +125,6 @@ def check_name(name: object) -> str:
         except UnicodeEncodeError:
             raise SessionValueError(f"the name {name!r} holds half a surrogate pair") from None
     return name
-
-
-def check_label(label: object) -> None:
-    """:raises TypeError: for what is no str.
-    :raises ValueError: for a label that is too long, or that JSON cannot carry.
-    """
-    if not isinstance(label, str):
-        raise TypeError(f"session.label must be a str or None, not {type(label).__name__}")
-    if len(label) > _LONGEST_LABEL:
-        raise ValueError(
-            f"session.label has {len(label)} characters of at most {_LONGEST_LABEL}: cut it off"
-        )
-    try:
-        label.encode()
-    except UnicodeEncodeError:
-        raise ValueError("session.label holds half a surrogate pair") from None
 
 
 def encode_value(name: str, value: object) -> msgspec.Raw:

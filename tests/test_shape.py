@@ -19,7 +19,7 @@ PACKAGE = ROOT / "aiohttp_sess"
 
 # An import only goes to a lower floor.
 FLOORS = [
-    {"errors", "status"},
+    {"errors", "label", "status"},
     {"config", "record", "secret", "storage.batches", "turns", "values"},
     {"events", "header_config", "lifetime", "storage.marks", "storage.stored", "watched"},
     {"operations"},
@@ -28,10 +28,10 @@ FLOORS = [
     {"find", "late", "lifecycle", "mapping", "race", "sockets"}
     | {"storage.entry", "storage.exchanges", "storage.pipelines"}
     | {"transport.interface"},
-    {"doubts", "limit", "moved", "session", "storage.ending", "terms"}
+    {"committer", "doubts", "limit", "moved", "storage.ending", "terms"}
     | {"storage.scripts", "storage.seen"}
     | {"transport.cookie", "transport.header"},
-    {"storage.members", "storage.rotation", "storing"},
+    {"session", "storage.members", "storage.rotation", "storing"},
     {"storage.keyed", "writes"},
     {"storage.epoch", "storage.indexed"},
     {"storage.redis_index"},

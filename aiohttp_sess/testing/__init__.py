@@ -12,7 +12,13 @@ test server, a session without a login, and a look at the session that a client 
 For storages: `StorageSuite`, which says whether a storage keeps its contract.
 """
 
-import pytest
+try:
+    import pytest
+    import pytest_aiohttp  # noqa: F401  # used by the modules below
+except ImportError as error:
+    raise ImportError(
+        'aiohttp_sess.testing needs pytest: pip install "aiohttp-sess[testing]"', name=error.name
+    ) from error
 
 # Before the modules are imported: their assertions then say what they compared.
 pytest.register_assert_rewrite(
