@@ -4,9 +4,11 @@ An index belongs to one owner and one cookie's name, and says which records are 
 the digests that name them; no key is in it. It is a hint, and the records decide: what an index
 names and is gone is taken out when it is met, and what is another's by now does not count.
 
-Each member has a *login*: a number that grows from one login to the next, and that a renewal hands
-on. So a renewal that is under way, which has two records for a moment, counts once; and who ends
-all sessions tells those that were renewed meanwhile from logins that came later.
+Each member has a *login*: a number that grows from one login to the next, and that a renewal or a
+rotation hands on. So one that is under way, which has two records for a moment, counts once; and
+who ends all sessions tells those that got another key meanwhile from logins that came later. A
+pointer keeps the place in the index that its record had: whoever has loaded that may be about to
+renew it.
 
 A record is saved first, then entered into the index; and where it takes another's place, that is
 deleted last. So a session is in its index whenever its client has its key, and a process that dies
@@ -15,6 +17,7 @@ in between leaves a record whose key nobody has.
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Collection, Sequence
 from contextlib import suppress
@@ -27,6 +30,7 @@ from .entry import Entry
 from .interface import ListedRecord, SessionKey, StoredRecord
 from .keyed import KeyedStorage
 from .members import Living, Member, batches, index_name, living
+from .pointer import Pointer
 
 __all__ = ("IndexedStorage",)
 
@@ -94,9 +98,15 @@ class IndexedStorage(KeyedStorage):
 
     async def sessions_of(self, owner: str, cookie: str) -> list[ListedRecord]:
         _, there = await self._living(owner, cookie)
-        return [
-            ListedRecord(each.record, each.expires) for each in there if each.record is not None
-        ]
+        listed: dict[str, ListedRecord] = {}
+        for _, record, expires in there:
+            if record is None:
+                continue
+            # One that is being rotated is there twice; or was, and what lives on is the session.
+            twin = listed.get(record.id)
+            if twin is None or (twin.expires or 0.0) <= (expires or math.inf):
+                listed[record.id] = ListedRecord(record, expires)
+        return list(listed.values())
 
     async def end_sessions(
         self,
@@ -138,20 +148,26 @@ class IndexedStorage(KeyedStorage):
         if owner is None:
             return ()
         index = self.index_of(owner, cookie)
+        start: float | None = None
+        mine: set[float] = set()
         ended: set[str] = set()
         while True:
             # Mostly there are few, and none of them needs to be read.
-            _, members = await self.members(index)
-            if len({member.login for member in members}) <= limit:
+            now, members = await self.members(index)
+            # Later logins count themselves. And what ends here may be on its way to another key,
+            # and be entered once more.
+            start = now if start is None else start
+            if len({member.login for member in members if member.login <= start}) <= limit:
                 return ended
+            # The new one may have another key by now.
+            mine |= {member.login for member in members if member.digest == new.key.digest}
             _, there = await self._living(owner, cookie)
-            logins = sorted({each.member.login for each in there})
+            logins = sorted({m.login for m, *_ in there if m.login <= start})
             if len(logins) <= limit:
                 return ended
             if refuse:
-                mine = [m.login for m, *_ in there if m.digest == new.key.digest]
-                before = [login for login in logins if mine and login < mine[0]]
-                return None if len(before) >= limit else ended
+                before = [login for login in logins if mine and login < min(mine)]
+                return None if len(before) >= limit and mine & set(logins) else ended
             surplus = set(logins[:-limit])
             ended |= await self._end_all(index, [e for e in there if e.member.login in surplus])
 
@@ -184,23 +200,25 @@ class IndexedStorage(KeyedStorage):
         """The members whose records are there and this owner's; and `members`' number at the
         beginning.
 
-        Where one was gone, it may have been renewed after the index was read; then its next record
-        is in the index now. So it is read until nothing new in it is gone.
+        Where one was gone, it may have got another key after the index was read; then its next
+        record is in the index now. So it is read until nothing new in it is gone.
         """
         index = self.index_of(owner, cookie)
         start, members = await self.members(index)
         known: dict[str, Living | None] = {}
         while True:
-            gone = []
+            gone, moved = [], False
             for batch in batches([one for one in members if one.digest not in known]):
                 names = [self.key_prefix + member.digest for member in batch]
-                for member, read in zip(batch, await self.read_all(names), strict=True):
-                    known[member.digest] = found = living(member, *read, self.clock())
-                    if found is None:
+                for member, (entry, left) in zip(batch, await self.read_all(names), strict=True):
+                    known[member.digest] = found = living(member, entry, left, self.clock())
+                    if entry is not None and Pointer.read(entry.value) is not None:
+                        moved = True
+                    elif found is None:
                         gone.append(member.digest)
             for some in batches(gone):
                 await self.leave(index, some)
-            if not gone:
+            if not (gone or moved):
                 found_all = [each for each in known.values() if each is not None]
                 return start, [each for each in found_all if each.is_of(owner, cookie)]
             _, members = await self.members(index)
