@@ -7,9 +7,11 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from .errors import SessionConflict, SessionGone, TooManySessions
+from .moved import end
+from .record import SessionRecord
 from .storage.interface import AbstractStorage, StoredRecord
 
-__all__ = ("SessionLimit", "SessionLimitPolicy")
+__all__ = ("SessionLimit", "SessionLimitPolicy", "is_login")
 
 
 class SessionLimitPolicy(enum.Enum):
@@ -66,10 +68,13 @@ class SessionLimit:
             await self._storage.delete(new.key)
             raise TooManySessions(self._most)
 
-    async def admit_update(self, new: StoredRecord, old: StoredRecord, ttl: timedelta) -> None:
+    async def admit_update(
+        self, new: StoredRecord, old: StoredRecord, ttl: timedelta, patience: float
+    ) -> None:
         """The same for one that was updated; where it is refused, the ``old`` one is there again.
 
         :param ttl: the idle TTL of that.
+        :param patience: seconds for which other requests may keep writing it first.
         """
         if not await self._is_refused(new, old):
             return
@@ -78,15 +83,20 @@ class SessionLimit:
         except SessionGone:
             pass
         except SessionConflict:
-            await self._storage.delete(new.key)  # a parallel request took it for logged in
+            # A parallel request took it for logged in, and may have given it another key.
+            await end(self._storage, new, patience)
         raise TooManySessions(self._most)
 
     async def _is_refused(self, new: StoredRecord, old: StoredRecord | None) -> bool:
-        owner = new.record.owner
-        if owner is None or (old is not None and old.record.owner == owner):
-            return False  # no login: it was this owner's before
+        if not is_login(new.record, old):
+            return False
         refuse = self._policy is SessionLimitPolicy.REFUSE
         ended = await self._storage.limit_sessions(new, self._most, refuse=refuse)
         for session_id in ended or ():
             self._ended(session_id)
         return ended is None
+
+
+def is_login(record: SessionRecord, old: StoredRecord | None) -> bool:
+    """Whether a record has an owner that the ``old`` one did not have."""
+    return record.owner is not None and (old is None or old.record.owner != record.owner)

@@ -14,7 +14,7 @@ from .changes import Changes
 from .doubts import Doubts
 from .errors import SessionGone, StorageError, StorageUnavailable
 from .find import find_record
-from .limit import SessionLimit
+from .limit import SessionLimit, is_login
 from .operations import Snapshot
 from .race import once, until_it_wins
 from .storage.interface import AbstractStorage, StoredRecord
@@ -99,8 +99,9 @@ class Writes:
                 self._doubts.add(saved, error.revision)
             raise
         if self._limit is not None:
-            before = self._loaded
-            await self._limit.admit_update(stored, before, self.terms.ttl_of(before.record))
+            before, patience = self._loaded, self._conflict_timeout
+            ttl = self.terms.ttl_of(before.record)
+            await self._limit.admit_update(stored, before, ttl, patience)
         return stored
 
     async def _refresh(self, saved: Snapshot) -> None:
@@ -119,7 +120,9 @@ class Writes:
 
         async def attempt(saved: Snapshot) -> StoredRecord:
             stored = self._loaded
-            if self.terms.is_due(stored.record):
+            # A login that may be refused is no time for another key: nobody would tell the client.
+            may_be_refused = self._limit is not None and is_login(saved.record, stored)
+            if self.terms.is_due(stored.record) and not may_be_refused:
                 record = self.terms.with_new_key(saved.record)
                 return await self._in_doubt(
                     saved,
@@ -131,7 +134,7 @@ class Writes:
                         grace=self.terms.grace(stored.record.lifetime),
                     ),
                 )
-            # Another request was first.
+            # Another request was first, or the next one does it.
             return await self._update(saved) if changed else stored
 
         try:

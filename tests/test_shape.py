@@ -28,12 +28,12 @@ FLOORS = [
     {"find", "late", "lifecycle", "mapping", "race", "sockets"}
     | {"storage.entry", "storage.exchanges", "storage.pipelines"}
     | {"transport.interface"},
-    {"committer", "doubts", "limit", "moved", "storage.ending", "terms"}
+    {"committer", "doubts", "moved", "storage.ending", "terms"}
     | {"storage.scripts", "storage.seen"}
     | {"transport.cookie", "transport.header"},
-    {"session", "storage.members", "storage.rotation", "storing"},
-    {"storage.keyed", "writes"},
-    {"storage.epoch", "storage.indexed"},
+    {"limit", "session", "storage.members", "storage.rotation"},
+    {"storage.keyed", "storing"},
+    {"storage.epoch", "storage.indexed", "writes"},
     {"storage.redis_index"},
     {"commit", "storage.memcached", "storage.memory", "storage.redis", "storage.revocations"}
     | {"transport.several"},
