@@ -49,7 +49,8 @@ except ImportError as error:
 
 __all__ = ("StorageTimer", "instrument")
 
-_OPERATIONS = ("load", "save", "update", "update_ttl", "delete")
+_OPERATIONS = ("load", "save", "renew", "update", "update_ttl", "rotate", "delete", "sessions_of")
+_OF_OWNERS = ("end_sessions", "limit_sessions")  # None is no sign that there is nothing
 _SYSTEMS = {"RedisStorage": "redis", "MemcachedStorage": "memcached"}
 # Seconds: what the semantic conventions for database metrics ask for.
 _BUCKETS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10)
@@ -102,7 +103,7 @@ def instrument(handle: SessionHandle, meter_provider: metrics.MeterProvider | No
         "{websocket}",
         "Websockets that are bound to sessions",
     )
-    if handle.storage.server_side:
+    if handle.storage.ends_sessions_early:
         _time(handle.storage, meter)
 
 
@@ -114,12 +115,13 @@ class StorageTimer:
     is instrumented too, its commands are apart from these. ``aiohttp_sess.outcome`` is ``done``,
     ``missing`` (there was no such record), ``conflict``, ``cancelled`` or ``failed``; then
     ``error.type`` is the class of the exception, or of the client's own that caused it. An
-    operation that calls another of the same storage is timed as both. `CookieStorage` is not
-    timed, as it waits for nothing.
+    operation that calls another of the same storage is timed as both. `CookieStorage` is timed
+    with ``revocations`` alone: without, it waits for nothing.
 
     :param operation: the storage's own method.
     :param histogram: where the seconds go.
     :param attributes: what all of them have.
+    :param finds: whether it answers None where there is no such record.
     """
 
     def __init__(
@@ -127,17 +129,21 @@ class StorageTimer:
         operation: Callable[..., Awaitable[Any]],
         histogram: metrics.Histogram,
         attributes: dict[str, str],
+        *,
+        finds: bool = True,
     ) -> None:
         self._operation = operation
         self._histogram = histogram
         self._attributes = attributes
+        self._finds = finds
 
     async def __call__(self, *args: Any, **options: Any) -> Any:
         attributes, begun = dict(self._attributes), time.perf_counter()
         outcome = "failed"
         try:
             answer = await self._operation(*args, **options)
-            outcome = "missing" if answer is None or answer is False else "done"
+            missing = answer is False or (answer is None and self._finds)
+            outcome = "missing" if missing else "done"
             return answer
         except SessionConflict:
             outcome = "conflict"
@@ -182,9 +188,13 @@ def _time(storage: AbstractStorage, meter: metrics.Meter) -> None:
         "Duration of database client operations",
         explicit_bucket_boundaries_advisory=_BUCKETS,
     )
-    for name in _OPERATIONS:
+    for name in (*_OPERATIONS, *_OF_OWNERS):
+        if getattr(type(storage), name) is getattr(AbstractStorage, name):
+            continue  # it has none of its own: what that does is another operation, or nothing
         attributes = {"db.system.name": _system(storage), "db.operation.name": name}
-        setattr(storage, name, StorageTimer(getattr(storage, name), histogram, attributes))
+        finds = name not in _OF_OWNERS
+        timer = StorageTimer(getattr(storage, name), histogram, attributes, finds=finds)
+        setattr(storage, name, timer)
 
 
 def _system(storage: AbstractStorage) -> str:

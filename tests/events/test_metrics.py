@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
+import pytest
+from aiohttp import web
 from opentelemetry.sdk.metrics.export import HistogramDataPoint
 
-from aiohttp_sess import CookieConfig, Session, setup
+from aiohttp_sess import (
+    BrowserSession,
+    CookieConfig,
+    Session,
+    SessionGone,
+    SessionRecord,
+    setup,
+)
 from aiohttp_sess.otel import instrument
-from aiohttp_sess.storage import AbstractStorage, MemoryStorage, SessionKey
+from aiohttp_sess.storage import AbstractStorage, CookieStorage, MemoryStorage, SessionKey
+from aiohttp_sess.storage.memcached import MemcachedStorage
 from aiohttp_sess.storage.redis import RedisStorage
 
 from ..apps import HANDLE, application, memory
 from ..browser import serve
 from ..races.lab import GatedStorage, Lab, purge
-from ..servers import RedisServer
+from ..servers import MemcachedServer, RedisServer
 from .meter import OUTCOME, Meter
 
 KIND = {"aiohttp_sess.kind": "id"}
@@ -55,6 +66,58 @@ async def test_sessions_are_counted(storage: AbstractStorage, meter: Meter) -> N
         }
     else:
         assert meter.operations() == {}
+
+
+@pytest.mark.parametrize("backend", [MemoryStorage, MemcachedStorage])
+async def test_what_only_some_storages_do_is_timed(
+    backend: type[AbstractStorage], memcached_server: MemcachedServer, meter: Meter
+) -> None:
+    storage: AbstractStorage
+    if backend is MemoryStorage:
+        storage = MemoryStorage()
+    else:
+        storage = MemcachedStorage.connect(memcached_server.host, memcached_server.port)
+    app = web.Application()
+    handle = setup(app, storage, lifecycle=BrowserSession(rotate_every=timedelta(seconds=60)))
+    instrument(handle, meter.provider)
+    record = SessionRecord({"n": 1}, owner="ferris", cookie="id")
+    hour = timedelta(hours=1)
+    stored = await storage.save(record, hour)
+    moved = await storage.rotate(
+        stored.key, record, hour, revision=stored.revision, grace=timedelta(seconds=30)
+    )
+    await storage.renew(moved, record, hour)
+    await storage.end_sessions("ferris", "id")
+    with pytest.raises(SessionGone):
+        await storage.rotate(
+            moved.key, record, hour, revision=moved.revision, grace=timedelta(seconds=30)
+        )
+    timed = meter.operations()
+    if storage.lists_sessions:
+        await storage.sessions_of("ferris", "id")
+        assert (
+            await storage.limit_sessions(await storage.save(record, hour), 0, refuse=True) is None
+        )
+        timed = meter.operations()
+        assert timed["renew", "done"] == timed["sessions_of", "done"] == 1
+        assert timed["limit_sessions", "done"] == 1
+    else:
+        assert timed["save", "done"] == 2, "it renews by that"
+        assert {name for name, _ in timed} == {"save", "rotate", "end_sessions"}
+    assert timed["rotate", "done"] == timed["rotate", "missing"] == 1
+    assert timed["end_sessions", "done"] == 1
+    await storage.close()
+
+
+async def test_a_cookie_storage_is_timed_where_it_has_somebody_to_ask(meter: Meter) -> None:
+    storage = CookieStorage(revocations=MemoryStorage())
+    app = application(storage, secret_key="a secret key of at least 32 bytes, for tests")
+    instrument(app[HANDLE], meter.provider)
+    async with serve(app) as server:
+        for path in ("/write", "/read", "/purge"):
+            assert (await server.get(path)).status == 200
+    timed = meter.operations()
+    assert timed == {("save", "done"): 1, ("load", "done"): 2, ("delete", "done"): 1}
 
 
 async def test_names_units_and_buckets(redis_server: RedisServer, meter: Meter) -> None:
