@@ -106,7 +106,8 @@ class EpochStorage(KeyedStorage):
     async def update_ttl(self, key: SessionKey, ttl: timedelta) -> SessionKey | None:
         try:
             stored = await self.load(key, ttl=ttl)
-            return None if stored is None else stored.key
+            # Of one that got another key, `load` alone tells that.
+            return key if stored is not None and stored.key == key else None
         except DeserializationError:
             return key  # it is there
 

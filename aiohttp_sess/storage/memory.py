@@ -50,7 +50,9 @@ class MemoryStorage(IndexedStorage):
         self._logins = count(1)
 
     def __len__(self) -> int:
-        """How many sessions there are."""
+        """How many entries there are: sessions, and for a while what leads to one that was given
+        another key.
+        """
         self._sweep()
         return len(self._entries)
 

@@ -33,6 +33,8 @@ class RotationCases(Capabilities):
         for key in (old.key, new.key):
             loaded = await self.found(storage, key, ttl=HOUR)
             assert (loaded.key, loaded.record) == (new.key, new.record)
+        assert await storage.update_ttl(old.key, HOUR) is None, "its record is somewhere else"
+        assert await storage.update_ttl(new.key, HOUR) == new.key
         await self.advance(storage, clock, _GRACE.total_seconds() + 1)
         assert await storage.load(old.key) is None
         loaded = await self.found(storage, new.key)
