@@ -134,7 +134,7 @@ class Commit(Writes):
         # First, so that all is still to be done where one fails. Who is left logs nobody out.
         key, record, _ = self._loaded
         storage, patience = self._storage, self._conflict_timeout
-        if self.moves:
+        if storage.rotates_keys:  # each by a lifecycle of its own
             self.others_ended += await end_others(storage, self.others, record.cookie, patience)
         else:
             for other in self.others:

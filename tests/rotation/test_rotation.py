@@ -139,6 +139,18 @@ async def test_a_purge_ends_the_other_sessions_under_whatever_key(lab: RotatingL
     assert await lab.records() == 0
 
 
+async def test_a_purge_of_one_that_is_not_rotated_ends_others_that_are(lab: RotatingLab) -> None:
+    async def keep_the_key(session: Session) -> None:
+        session["n"], session.lifecycle = 1, BrowserSession()
+
+    mine = (await lab.request(keep_the_key)).cookie or ""
+    other = await lab.begin_old(n=2)
+    new = (await lab.request(read, other)).cookie or ""
+    assert new not in ("", other)
+    await lab.request(purge, f"{mine}; id={other}")
+    assert [await lab.state(cookie) for cookie in (mine, other, new)] == [None] * 3
+
+
 async def test_a_session_may_rotate_on_its_own(lab: RotatingLab) -> None:
     hours = PersistentSession(timedelta(days=9), rotate_every=timedelta(hours=2))
 
