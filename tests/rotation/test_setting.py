@@ -36,8 +36,13 @@ def without() -> Recorded:
     return storage
 
 
+def revocable() -> CookieStorage:
+    """It ends sessions, but keeps no records that could move."""
+    return CookieStorage(revocations=MemoryStorage())
+
+
 @pytest.mark.parametrize("lifecycle", ROTATES)
-@pytest.mark.parametrize("make", [CookieStorage, without])
+@pytest.mark.parametrize("make", [CookieStorage, revocable, without])
 def test_setup_refuses_a_storage_that_cannot(lifecycle: Lifecycle, make: type) -> None:
     app = web.Application()
     with pytest.raises(ValueError, match=MESSAGE):
