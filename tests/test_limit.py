@@ -112,3 +112,22 @@ async def test_logins_at_once_keep_the_limit(policy: SessionLimitPolicy) -> None
         assert len(cookies) == (3 if policy is REFUSE else 20)
         refused = [reply for reply in replies if reply.status == 500]
         assert len(refused) == (17 if policy is REFUSE else 0)
+
+
+@pytest.mark.parametrize("policy", SessionLimitPolicy)
+async def test_a_second_login_of_a_session_counts_from_then_on(policy: SessionLimitPolicy) -> None:
+    """ASVS 7.1.2: who logged out without a purge, and in again without a renewal, is the latest."""
+
+    async def disown(session: Session) -> None:
+        session.owner = None
+
+    async with lab_of(max_sessions_per_owner=2, session_limit_policy=policy).running() as lab:
+        first = await new_login(lab)
+        await lab.request(disown, first)
+        second, third = await new_login(lab), await new_login(lab)
+        refused = policy is REFUSE
+        assert (await lab.request(own, first)).status == (500 if refused else 200)
+        assert len(await sessions_of(lab.app, OWNER)) == 2
+        assert (await lab.state(second) is None) is not refused
+        for cookie in (first, third):
+            assert await lab.state(cookie) is not None

@@ -29,7 +29,7 @@ from ..record import SessionRecord
 from .entry import Entry
 from .interface import ListedRecord, SessionKey, StoredRecord
 from .keyed import KeyedStorage
-from .members import Living, Member, batches, index_name, living
+from .members import Living, Member, batches, index_name, is_login, living
 from .pointer import Pointer
 
 __all__ = ("IndexedStorage",)
@@ -58,7 +58,7 @@ class IndexedStorage(KeyedStorage):
 
     @abstractmethod
     async def leave(self, index: str, digests: Collection[str]) -> None:
-        """Take records that are gone out of an index."""
+        """Take records out of an index: they are gone, or about to be entered as a new login."""
 
     @abstractmethod
     async def members(self, index: str) -> tuple[float, list[Member]]:
@@ -90,6 +90,8 @@ class IndexedStorage(KeyedStorage):
         if record.owner is not None:
             index = self.index_of(record.owner, record.cookie)
             try:
+                if is_login(record.owner, key.digest, revision):  # be it not the first one
+                    await self.leave(index, [key.digest])
                 await self.stay(index, key.digest, ttl.total_seconds())
             except StorageUnavailable as error:
                 error.revision = stored.revision  # it counts once, should it be done again

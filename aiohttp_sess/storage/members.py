@@ -11,7 +11,7 @@ from ..errors import DeserializationError
 from ..record import SessionRecord, decode_record
 from .entry import HEAD_LENGTH, Entry, live, tag_of
 
-__all__ = ("Living", "Member", "batches", "index_name", "living")
+__all__ = ("Living", "Member", "batches", "index_name", "is_login", "living")
 
 T = TypeVar("T")
 
@@ -59,6 +59,19 @@ def living(member: Member, entry: Entry | None, left: float | None, now: float) 
             return None
         expires = record.deadline if expires is None else min(expires, record.deadline)
     return Living(member, replace(record, state={}), expires)
+
+
+def is_login(owner: str, digest: str, before: object) -> bool:
+    """Whether a record that is this owner's now was not before, as far as is known.
+
+    :param before: the revision that was replaced; of what was loaded, that is an entry.
+    """
+    if not isinstance(before, Entry):
+        return False
+    try:
+        return decode_record(before.value[HEAD_LENGTH:], tag_of(digest)).owner != owner
+    except DeserializationError:
+        return True
 
 
 def index_name(prefix: str, owner: str, cookie: str) -> str:

@@ -105,7 +105,10 @@ class MemoryStorage(IndexedStorage):
         await self.enter(index, digest, ttl)
 
     async def leave(self, index: str, digests: Collection[str]) -> None:
-        """Nothing to do: a record takes its place in the index with it."""
+        # What is gone has taken its place in the index with it.
+        for name in [self.key_prefix + digest for digest in digests]:
+            if self._index_of.get(name) == index:
+                self._unlist(name)
 
     async def members(self, index: str) -> tuple[float, list[Member]]:
         self._sweep()

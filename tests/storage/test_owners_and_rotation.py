@@ -293,3 +293,14 @@ async def test_a_login_that_is_rotated_before_it_is_counted(storage: Indexed) ->
     last = await log_in(storage)
     await rotate(storage, last)
     assert await storage.limit_sessions(last, 1, refuse=True) is None
+
+
+@IN_INDEXED
+async def test_a_second_login_is_the_latest(storage: Indexed) -> None:
+    first, second = await log_in(storage), await log_in(storage)
+    for owner in (None, "ferris"):
+        loaded = await storage.load(first.key)
+        assert loaded is not None
+        record = dataclasses.replace(loaded.record, owner=owner)
+        await storage.update(loaded.key, record, HOUR, revision=loaded.revision)
+    assert await ids(storage) == [second.record.id, first.record.id]
