@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 
-from .errors import SessionConflict, SessionGone, TooManySessions
+from .errors import SessionConflict, SessionGone, StorageError, TooManySessions
+from .moved import end
 from .storage.interface import AbstractStorage, StoredRecord
 
 __all__ = ("SessionLimit", "SessionLimitPolicy")
+
+_PATIENCE = 5.0  # seconds for which others may keep writing a session whose login is refused
 
 
 class SessionLimitPolicy(enum.Enum):
@@ -62,7 +66,13 @@ class SessionLimit:
         :param old: the record that it takes the place of.
         :raises TooManySessions: where it is refused; it is not there any more.
         """
-        if await self._is_refused(new, old):
+        try:
+            refused = await self._is_refused(new, old)
+        except StorageError:
+            with suppress(StorageError):  # nobody has its key, but it counts, and is listed
+                await self._storage.delete(new.key)
+            raise
+        if refused:
             await self._storage.delete(new.key)
             raise TooManySessions(self._most)
 
@@ -71,15 +81,24 @@ class SessionLimit:
 
         :param ttl: the idle TTL of that.
         """
-        if not await self._is_refused(new, old):
-            return
+        try:
+            refused = await self._is_refused(new, old)
+        except StorageError:
+            with suppress(StorageError):  # nobody knows how many there are: this is not one more
+                await self._take_back(new, old, ttl)
+            raise
+        if refused:
+            await self._take_back(new, old, ttl)
+            raise TooManySessions(self._most)
+
+    async def _take_back(self, new: StoredRecord, old: StoredRecord, ttl: timedelta) -> None:
         try:
             await self._storage.update(new.key, old.record, ttl, revision=new.revision)
         except SessionGone:
             pass
         except SessionConflict:
-            await self._storage.delete(new.key)  # a parallel request took it for logged in
-        raise TooManySessions(self._most)
+            # A parallel request took it for logged in, or gave it another key.
+            await end(self._storage, new, _PATIENCE)
 
     async def _is_refused(self, new: StoredRecord, old: StoredRecord | None) -> bool:
         owner = new.record.owner

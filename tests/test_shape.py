@@ -28,10 +28,11 @@ FLOORS = [
     {"find", "late", "lifecycle", "mapping", "race", "sockets"}
     | {"storage.entry", "storage.exchanges", "storage.pipelines"}
     | {"transport.interface"},
-    {"committer", "doubts", "limit", "moved", "storage.ending", "terms"}
+    {"committer", "doubts", "moved", "storage.ending", "terms"}
     | {"storage.scripts", "storage.seen"}
     | {"transport.cookie", "transport.header"},
-    {"session", "storage.members", "storage.rotation", "storing"},
+    {"limit", "session", "storage.members", "storage.rotation"},
+    {"storing"},
     {"storage.keyed", "writes"},
     {"storage.epoch", "storage.indexed"},
     {"storage.redis_index"},

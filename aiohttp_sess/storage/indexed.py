@@ -149,7 +149,8 @@ class IndexedStorage(KeyedStorage):
             if len(logins) <= limit:
                 return ended
             if refuse:
-                mine = [m.login for m, *_ in there if m.digest == new.key.digest]
+                # By its public id: another request may have given it another key meanwhile.
+                mine = [m.login for m, r, _ in there if r is not None and r.id == new.record.id]
                 before = [login for login in logins if mine and login < mine[0]]
                 return None if len(before) >= limit else ended
             surplus = set(logins[:-limit])
