@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 
-from .errors import SessionConflict, SessionGone, TooManySessions
+from .errors import SessionConflict, SessionGone, StorageError, TooManySessions
 from .moved import end
 from .record import SessionRecord
 from .storage.interface import AbstractStorage, StoredRecord
@@ -64,7 +65,13 @@ class SessionLimit:
         :param old: the record that it takes the place of.
         :raises TooManySessions: where it is refused; it is not there any more.
         """
-        if await self._is_refused(new, old):
+        try:
+            refused = await self._is_refused(new, old)
+        except StorageError:
+            with suppress(StorageError):  # nobody has its key, but it counts, and is listed
+                await self._storage.delete(new.key)
+            raise
+        if refused:
             await self._storage.delete(new.key)
             raise TooManySessions(self._most)
 
@@ -76,8 +83,19 @@ class SessionLimit:
         :param ttl: the idle TTL of that.
         :param patience: seconds for which other requests may keep writing it first.
         """
-        if not await self._is_refused(new, old):
-            return
+        try:
+            refused = await self._is_refused(new, old)
+        except StorageError:
+            with suppress(StorageError):  # nobody knows how many there are: this is not one more
+                await self._take_back(new, old, ttl, patience)
+            raise
+        if refused:
+            await self._take_back(new, old, ttl, patience)
+            raise TooManySessions(self._most)
+
+    async def _take_back(
+        self, new: StoredRecord, old: StoredRecord, ttl: timedelta, patience: float
+    ) -> None:
         try:
             await self._storage.update(new.key, old.record, ttl, revision=new.revision)
         except SessionGone:
@@ -85,7 +103,6 @@ class SessionLimit:
         except SessionConflict:
             # A parallel request took it for logged in, and may have given it another key.
             await end(self._storage, new, patience)
-        raise TooManySessions(self._most)
 
     async def _is_refused(self, new: StoredRecord, old: StoredRecord | None) -> bool:
         if not is_login(new.record, old):

@@ -99,7 +99,9 @@ async def end_sessions(
     :param app: the application that `setup` was called for.
     :param keep: the session that goes on, also if it is being renewed in this request.
     :param ids: end only those that have these public ids; by default all. One that is another
-        owner's is left alone, so a form may send them. A renewal gives a session another id.
+        owner's is left alone, so a form may send them. A renewal gives a session another id. With
+        `CookieStorage`, each costs an entry for 400 days, be there such a session or not: take no
+        more of them than a user can have.
     :param handle: which kind of session, where an application has several; by default its first.
     :return: None where the storage ends all, and does not know how many: `MemcachedStorage`,
         `CookieStorage`.

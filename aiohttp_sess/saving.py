@@ -164,8 +164,9 @@ class Saving:
                 work = self._carry_out(todo, commit.carry_out(todo))
                 # In a storage that only seals nothing waits, so nothing can cut it in half.
                 await (self._turn().run(work) if ends_early else work)
-            elif commit.rekeyed and commit.moves and not sent:
-                await self.confirm()  # it was another request that gave it the key
+            elif commit.rekeyed and (commit.moves or not server_side) and ends_early and not sent:
+                # It was another request that gave it the key, or the load did, a while ago.
+                await self.confirm()
             self._tell_new_key()
         except (CookieTooLarge, SerializationError) as error:
             if StorageStep.REFRESH not in todo.storage:

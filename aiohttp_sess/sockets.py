@@ -152,7 +152,8 @@ class Sockets:
     def _vanish(self, session_id: str) -> None:
         """A socket of a session found that it is not there; others of it may find that too."""
         if self._tell_vanished is not None and session_id not in self._vanished:
-            self._vanished.add(session_id)
+            if session_id in self._by_session:  # else all were released: nobody would forget it
+                self._vanished.add(session_id)
             self._tell_vanished(session_id)
 
     def _close(self, work: Coroutine[Any, Any, object]) -> None:

@@ -111,8 +111,11 @@ class Terms:
         return self.ttl(record.lifetime, record.created)
 
     def may_have_moved(self, record: SessionRecord) -> bool:
-        """Whether another request may have given the session another key."""
-        return record.issued is not None or self._key_age(record.lifetime) is not None
+        """Whether another request may have given the session another key: also one whose own
+        lifecycle rotates nothing, as that can be another by now.
+        """
+        rotates = self.rotates or self._key_age(record.lifetime) is not None
+        return rotates or record.issued is not None
 
     def is_due(self, record: SessionRecord) -> bool:
         """Whether a session's key is older than it may become."""

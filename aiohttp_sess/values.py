@@ -99,12 +99,9 @@ class StateKey(Generic[T]):
         ) from None
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, StateKey):
-            return NotImplemented
-        return self.name == other.name and bool(self.type == other.type)
+        return self is other  # said here, so that a type checker lets it be looked for among names
 
-    def __hash__(self) -> int:
-        return hash(self.name)  # a type need not have one
+    __hash__ = object.__hash__
 
     def __repr__(self) -> str:
         return f"StateKey({self.name!r}, {_type_name(self.type)})"

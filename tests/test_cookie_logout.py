@@ -8,8 +8,9 @@ import pytest
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from aiohttp_sess import PersistentSession, TtlExtensionPolicy, get_session
+from aiohttp_sess import BrowserSession, PersistentSession, TtlExtensionPolicy, get_session
 from aiohttp_sess.storage import CookieStorage, MemoryStorage
+from aiohttp_sess.testing import FakeClock
 
 from .apps import HANDLE, application
 from .browser import Server, serve
@@ -62,6 +63,21 @@ async def test_a_request_that_comes_late_sets_no_cookie(
         kept = server.cookies["id"]
         assert await late(server, held, meanwhile) is None
         assert await state(server, kept) == {}
+
+
+@pytest.mark.parametrize("meanwhile", ["/purge", "/renew"])
+async def test_a_cookie_of_the_load_is_taken_back(noted: Noted, meanwhile: str) -> None:
+    """A browser session's TTL starts anew when it is loaded, which makes another cookie."""
+    clock = FakeClock()
+    storage, held = CookieStorage(revocations=noted, clock=clock), Held(only_read)
+    lifecycle = BrowserSession(ttl_extension_policy=TtlExtensionPolicy.ON_EVERY_REQUEST)
+    async with serve(application(storage, {"/held": held.handle}, lifecycle=lifecycle)) as server:
+        await server.get("/write")
+        clock.advance(5)
+        assert await late(server, held, meanwhile) is None
+        clock.advance(5)
+        expected = {"n": 1} if meanwhile == "/renew" else {}
+        assert (await server.get("/read")).json == expected
 
 
 @pytest.mark.parametrize("meanwhile", ["/purge", "/renew"])

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from aiohttp import web
 
 from aiohttp_sess import (
+    BrowserSession,
     Session,
     SessionLimitPolicy,
+    StorageUnavailable,
     TooManySessions,
     end_sessions,
     sessions_of,
     setup,
 )
 from aiohttp_sess.storage import MemoryStorage
+from aiohttp_sess.testing import FakeClock
 
 from .test_owners import OWNER, lab_of, log_in, new_login, own, write
 
@@ -98,6 +102,38 @@ async def test_a_refused_login_that_a_parallel_request_saw_is_over() -> None:
         assert (reply.status, reply.cookies) == (500, [])
         assert await lab.state(cookie) is None
         assert len(await sessions_of(lab.app, OWNER)) == 1
+
+
+async def test_a_refused_login_that_got_another_key_meanwhile_is_over() -> None:
+    """A parallel request found the key too old, when it was the owner's for a moment."""
+    lifecycle, clock = BrowserSession(rotate_every=timedelta(minutes=1)), FakeClock()
+    lab = lab_of(clock, max_sessions_per_owner=1, session_limit_policy=REFUSE, lifecycle=lifecycle)
+    async with lab.running():
+        await new_login(lab)
+        cookie = await lab.begin(n=1)
+        gate = lab.storage.gate("limit")
+        login = asyncio.create_task(lab.request(own, cookie))
+        await gate.reached.wait()
+        clock.advance(60)
+        rotated = (await lab.request(write, cookie)).cookie
+        assert rotated not in (None, cookie)
+        gate.opened.set()
+        assert (await login).status == 500
+        assert len(await lab.storage.live()) == len(await sessions_of(lab.app, OWNER)) == 1
+
+
+@pytest.mark.parametrize("way", [log_in, own])
+@pytest.mark.parametrize("policy", SessionLimitPolicy)
+async def test_a_login_that_cannot_be_counted_is_none(way: Any, policy: SessionLimitPolicy) -> None:
+    """ASVS 16.5.3: it leaves nothing that counts, nor a session that is logged in."""
+    async with lab_of(max_sessions_per_owner=1, session_limit_policy=policy).running() as lab:
+        await new_login(lab)
+        cookie = await lab.begin(n=1)
+        lab.storage.gate("limit", failure=StorageUnavailable("down")).opened.set()
+        assert (await lab.request(way, cookie)).status == 500
+        assert len(await lab.storage.live()) == 2
+        assert len(await sessions_of(lab.app, OWNER)) == 1
+        assert await lab.state(cookie) == {"n": 1}
 
 
 @pytest.mark.parametrize("policy", SessionLimitPolicy)

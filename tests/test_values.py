@@ -447,14 +447,6 @@ def test_what_can_be_changed_in_place(value: Any, mutable: bool) -> None:
     assert is_mutable(value) is mutable
 
 
-def test_keys_are_equal_where_name_and_type_are() -> None:
-    assert StateKey("a", int) == StateKey("a", int)
-    assert hash(StateKey("a", int)) == hash(StateKey("a", int))
-    assert StateKey("a", int) != StateKey("a", str)
-    assert StateKey("a", int) != StateKey("b", int)
-    assert StateKey("a", int) != "a"
-
-
 def test_a_type_need_not_be_a_class() -> None:
     key: StateKey[str | None] = StateKey("a", str | None)
     assert key.decode(key.encode(None)) is None

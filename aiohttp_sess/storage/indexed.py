@@ -168,6 +168,8 @@ class IndexedStorage(KeyedStorage):
             if len(logins) <= limit:
                 return ended
             if refuse:
+                # By its public id too: another request may have given it another key meanwhile.
+                mine |= {m.login for m, r, _ in there if r is not None and r.id == new.record.id}
                 before = [login for login in logins if mine and login < min(mine)]
                 return None if len(before) >= limit and mine & set(logins) else ended
             surplus = set(logins[:-limit])

@@ -174,3 +174,25 @@ async def test_one_that_ends_in_this_process_has_not_vanished() -> None:
     await bound.watcher
     assert told == []
     sockets.release(request)
+
+
+async def test_a_look_that_outlives_its_websocket_leaves_nothing_behind() -> None:
+    told: list[str] = []
+    sockets = Sockets(told.append)
+
+    class Closes:
+        async def close(self, *, code: int = 1000, message: bytes = b"") -> bool:
+            return True
+
+    async def alive(refresh: bool) -> bool:
+        await asyncio.sleep(0)
+        return False
+
+    request = object()
+    sockets.bind(request, Closes(), "first", alive, 3600)
+    sockets.look_at_all()
+    sockets.release(request)
+    while sockets._closing:
+        await asyncio.sleep(0)
+    assert told == ["first"]
+    assert not sockets._vanished

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from aiohttp_sess import Session, SessionGone, StorageUnavailable
+from aiohttp_sess import BrowserSession, Session, SessionGone, StorageUnavailable
 
 from ..races.lab import Work, purge, renew
 from . import AGE
@@ -243,3 +243,21 @@ async def test_a_watcher_who_looks_while_the_session_is_ended_takes_nothing_over
     assert (await lab.request(work, cookie, stream=True)).status == 200
     assert "could not be looked at" not in caplog.text
     assert await lab.state(cookie) is None
+
+
+async def test_a_purge_finds_a_session_that_began_to_rotate_meanwhile(lab: RotatingLab) -> None:
+    """It had a lifecycle of its own, under which keys may become old, when it was loaded."""
+
+    async def keep(session: Session) -> None:
+        session.lifecycle = BrowserSession()
+
+    async def rotate(session: Session) -> None:
+        session.lifecycle = BrowserSession(rotate_every=AGE)
+
+    cookie = await lab.begin_old(n=1)
+    await lab.request(keep, cookie)
+    slow = await lab.slow(purge, cookie)
+    await lab.request(rotate, cookie)
+    assert (await lab.request(read, cookie)).cookie not in (None, cookie)
+    await slow.go_on()
+    assert await lab.storage.live() == []
