@@ -53,7 +53,7 @@ async def end(request: web.Request) -> web.StreamResponse:
     if ended == 0:
         flash(session, "There was nothing to end: that session is over.", "bad")
     else:
-        flash(session, "That session is ended. Its open pages know it already.")
+        flash(session, "That session is ended, and its open pages say so.")
     raise web.HTTPSeeOther("/devices")
 
 
@@ -65,7 +65,9 @@ async def end_others(request: web.Request) -> web.StreamResponse:
     if ended is None:  # this storage need not know which there were to end them
         flash(session, "You are logged out everywhere else.")
     else:
-        flash(session, f"You are logged out everywhere else: that ended {_sessions(ended)}.")
+        flash(
+            session, f"You are logged out everywhere else: that ended {counted(ended, 'session')}."
+        )
     raise web.HTTPSeeOther("/devices")
 
 
@@ -94,7 +96,3 @@ async def _confirmed(request: web.Request) -> tuple[Session, str]:
         flash(session, "Nothing is ended yet: please confirm that it is you.", "bad")
         raise web.HTTPSeeOther("/devices")
     return session, name
-
-
-def _sessions(count: int) -> str:
-    return counted(count, "session")

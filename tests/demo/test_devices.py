@@ -117,7 +117,7 @@ async def test_one_browser_ends_another(listing: Demo) -> None:
         await hears(spared)
         ending = devices(await here.visit("/devices"))[1].id
         page = await here.submit("/devices/end", leads_to="/devices", id=ending)
-        assert page.flashes == ["That session is ended. Its open pages know it already."]
+        assert page.flashes == ["That session is ended, and its open pages say so."]
         assert [each.current for each in devices(page)] == [True, False]
         assert await close_code(socket) == ENDED
         page = await there.visit()
