@@ -6,11 +6,13 @@
 `app`             the application: sessions, routes, what surrounds them
 `state`           what this application keeps in a session
 `home`            the page itself
-`account`         login, logout, "remember me"
+`account`         login, logout, "remember me", asking once more who is there
+`devices`         where a visitor is logged in, and how to end that
 `cart`            a typed value of the session that is changed in place
-`live`            a WebSocket that saves to the session
+`live`            a WebSocket that saves to the session, and is closed when that ends
 `forms`           reading a form, and refusing one that is not ours (CSRF)
 `pages`           templates, error pages, the headers of every page
+`words`           moments, spans of time and browsers in words
 `sent`            how the last session cookie was sent, for the page to show
 `sqlite_storage`  a storage of one's own, in five methods over SQLite (not used by the page)
 ================  =================================================================

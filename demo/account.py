@@ -1,4 +1,4 @@
-"""Login, logout, and "remember me"."""
+"""Login, logout, "remember me", and asking once more who is there."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from aiohttp_sess import PersistentSession, get_session
 
 from .forms import FORM, FieldError, renew_csrf_token, text_field
 from .state import NAME_LENGTH, flash
+from .words import device_in_words
 
 _REMEMBERED = PersistentSession(session_ttl=timedelta(days=30))
 
@@ -30,6 +31,7 @@ async def login(request: web.Request) -> web.StreamResponse:
     session.renew()
     renew_csrf_token(session)
     session.owner = name
+    session.label = device_in_words(request.headers.get("User-Agent", ""))
     if form.get("remember"):
         session.lifecycle = _REMEMBERED
     flash(session, f"You are logged in, and the session has a new key: {session.status.name}.")
@@ -43,3 +45,21 @@ async def logout(request: web.Request) -> web.StreamResponse:
     session.purge()
     flash(session, "You are logged out, and a fresh session has begun.")
     raise web.HTTPSeeOther("/")
+
+
+@routes.post("/confirm")
+async def confirm(request: web.Request) -> web.StreamResponse:
+    """Log in once more, before what matters. A real application asks for the password."""
+    session = await get_session(request)
+    try:
+        name = text_field(request[FORM], "name", NAME_LENGTH)
+    except FieldError as error:
+        flash(session, str(error), "bad")
+    else:
+        if name == session.owner:
+            session.renew()
+            renew_csrf_token(session)
+            flash(session, "Thank you. The session has a new key, as after any login.")
+        else:
+            flash(session, "That is not the name you are logged in with.", "bad")
+    raise web.HTTPSeeOther("/devices")

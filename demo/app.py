@@ -6,11 +6,11 @@ from aiohttp import web
 
 from aiohttp_sess import CookieConfig, SecretKey, setup
 
-from . import account, cart, home, live
+from . import account, cart, devices, home, live
 from .forms import check_forms
 from .pages import STATIC, add_headers, error_pages
 from .sent import SentCookies
-from .storages import Choice
+from .storages import STORAGE, Choice
 
 # The demo is plain HTTP on the loopback interface. Production is HTTPS, and must leave `secure`
 # True, as it is by default: this cookie would be sent in the clear.
@@ -25,10 +25,16 @@ def make_app(choice: Choice, *, secret_key: SecretKey | None = None) -> web.Appl
     :param secret_key: seals the session cookie; the cookie storage cannot do without.
     """
     app = web.Application(middlewares=[error_pages], client_max_size=_LARGEST_FORM)
-    setup(app, choice.storage, secret_key=secret_key, cookie=COOKIE)
+    setup(
+        app,
+        choice.storage,
+        secret_key=secret_key,
+        cookie=COOKIE,
+        max_sessions_per_owner=devices.MOST_SESSIONS if choice.storage.lists_sessions else None,
+    )
     app.middlewares.append(check_forms)
 
-    app[home.STORAGE] = choice
+    app[STORAGE] = choice
     app[home.SENT] = SentCookies(COOKIE.name)
     app[live.SOCKETS] = {}
 
@@ -36,7 +42,7 @@ def make_app(choice: Choice, *, secret_key: SecretKey | None = None) -> web.Appl
     app.on_response_prepare.append(add_headers)
     app.on_shutdown.append(live.close_sockets)
 
-    for part in (home, account, cart, live):
+    for part in (home, account, devices, cart, live):
         app.add_routes(part.routes)
     app.router.add_static("/static", STATIC)
     return app

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from aiohttp import web
 
@@ -20,9 +20,9 @@ from .state import (
     VISITS,
     take_flashes,
 )
-from .storages import Choice
+from .storages import STORAGE
+from .words import in_words
 
-STORAGE = web.AppKey("storage", Choice)
 SENT = web.AppKey("sent", SentCookies)
 
 _LIMITS = {
@@ -55,19 +55,6 @@ async def home(request: web.Request) -> web.StreamResponse:
         sent=request.app[SENT].line(request),
         limits=_LIMITS,
     )
-
-
-def in_words(time: timedelta) -> str:
-    """A span of time in its largest unit, rounded down."""
-    seconds = max(int(time.total_seconds()), 0)
-    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
-        if seconds >= length:
-            return _counted(seconds // length, unit)
-    return _counted(seconds, "second")
-
-
-def _counted(count: int, unit: str) -> str:
-    return f"{count} {unit}" if count == 1 else f"{count} {unit}s"
 
 
 def _lifecycle_in_words(lifecycle: BrowserSession | PersistentSession) -> str:

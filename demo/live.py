@@ -1,4 +1,4 @@
-"""A WebSocket that saves to the session while it is open."""
+"""A WebSocket that saves to the session while it is open, and is closed when that ends."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ from typing import Any
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from aiohttp_sess import Session, SessionError, SessionGone, StorageError, get_session
+from aiohttp_sess import (
+    Session,
+    SessionError,
+    SessionGone,
+    StorageError,
+    StorageUnavailable,
+    get_session,
+)
 
 from .forms import FieldError, text_field
 from .state import LAST_NOTE, NOTE_COUNT, NOTE_LENGTH
@@ -19,13 +26,16 @@ Sockets = dict[str, set[web.WebSocketResponse]]
 SOCKETS = web.AppKey("sockets", Sockets)
 
 _LONGEST_MESSAGE = 4096  # bytes
+# Seconds until a page knows of a session that another process has ended: each open page asks the
+# storage so often. In this process it knows at once.
+_CHECK_EVERY = 2.0
 
 routes = web.RouteTableDef()
 
 
 @routes.get("/live")
 async def live(request: web.Request) -> web.StreamResponse:
-    """Take notes, save each, and say what the session holds then; close when it has ended."""
+    """Take notes, save each, and say what the session holds then, until it has ended."""
     # A browser lets any site open a socket here, with the cookie: only the Origin tells.
     scheme, _, host = request.headers.get("Origin", "").partition("://")
     if scheme not in {"http", "https"} or not host or host != request.host:
@@ -42,6 +52,8 @@ async def live(request: web.Request) -> web.StreamResponse:
         await _talk(socket, tabs, session)
     except SessionGone:
         await socket.close(code=WSCloseCode.POLICY_VIOLATION, message=b"the session has ended")
+    except StorageUnavailable:  # here only before the first word; the page tries again
+        await socket.close(code=WSCloseCode.TRY_AGAIN_LATER, message=b"the storage is away")
     except ConnectionError:
         pass  # the tab was closed before it had its answer
     finally:
@@ -65,11 +77,12 @@ async def _talk(
     socket: web.WebSocketResponse, tabs: set[web.WebSocketResponse], session: Session
 ) -> None:
     """:raises SessionGone: where there is no session, or it is ended meanwhile."""
-    if session.new:
-        raise SessionGone("there is no session to save to")
+    # Closes the socket with code 1008 when the session ends, wherever that is done.
+    binding = await session.bind(socket, check_every=_CHECK_EVERY)
     await socket.send_json(_seen(session))
     async for message in socket:
         if message.type is WSMsgType.TEXT:
+            binding.active()  # somebody is there, so the session does not go idle
             await _answer(socket, tabs, session, message.data)
 
 

@@ -12,6 +12,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from aiohttp_sess import StorageUnavailable
 
+from .words import from_now
+
 logger = logging.getLogger(__name__)
 
 STATIC = Path(__file__).with_name("static")
@@ -23,6 +25,7 @@ _templates = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+_templates.filters["from_now"] = from_now
 
 _HEADERS = {
     # Everything is a file of ours: no inline script or style, nobody else's anything.

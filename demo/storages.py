@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
+from aiohttp import web
+
 from aiohttp_sess.storage import AbstractStorage, CookieStorage, MemoryStorage, SessionKey
 
 # The demo's own, so that it does not meddle with other sessions in a shared Redis or memcached.
@@ -39,13 +41,20 @@ class Choice:
             await self.storage.load(SessionKey.generate())
 
 
+STORAGE = web.AppKey("storage", Choice)
+
+
 def choose(text: str) -> Choice:
     """The storage that ``text`` names.
 
     :raises ValueError: where it names none, or one whose client is not installed.
     """
     if text == "cookie":
-        return Choice(CookieStorage(), "cookie", "in the cookie itself, encrypted", True)
+        # A list in this process forgets what was ended when that stops, and with a SESSION_KEY the
+        # cookies are good for the next one: production keeps the list in Redis.
+        storage = CookieStorage(revocations=MemoryStorage())
+        words = "in the cookie itself, encrypted; a list of those that were ended, in this process"
+        return Choice(storage, "cookie", words, True)
     if text == "memory":
         return Choice(MemoryStorage(), "memory", "in this process", False)
     url = urlsplit(text)

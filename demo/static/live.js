@@ -1,68 +1,86 @@
 "use strict";
 
-// The live panel: sends notes over a WebSocket and shows what the session holds after each save.
+// One WebSocket for each page: it is closed when the session ends, here or on another device, and
+// carries the notes of the live panel where the page has one.
 
 const SESSION_ENDED = 1008;
 
-const panel = document.querySelector("[data-live-panel]");
+// The live panel: shows what the session holds after each save.
+class Panel {
+  constructor(element) {
+    this.element = element;
+    this.form = this.part("form");
+    this.input = this.form.querySelector("input");
+    element.hidden = false;
+    this.say("closed", "Connecting …");
+  }
 
-if (panel) {
-  const part = (name) => panel.querySelector(`[data-live-${name}]`);
-  const form = part("form");
-  const input = form.querySelector("input");
-  const button = form.querySelector("button");
-  let socket;
-  let patience = 1000; // milliseconds before the next attempt to connect
+  part(name) {
+    return this.element.querySelector(`[data-live-${name}]`);
+  }
 
-  const say = (state, text) => {
-    part("state").dataset.liveState = state;
-    part("state").textContent = text;
-    button.disabled = state !== "open";
-  };
+  say(state, text) {
+    this.part("state").dataset.liveState = state;
+    this.part("state").textContent = text;
+    this.form.querySelector("button").disabled = state !== "open";
+  }
 
-  const connect = () => {
-    const scheme = location.protocol === "https:" ? "wss:" : "ws:";
-    socket = new WebSocket(`${scheme}//${location.host}/live`);
+  show(said) {
+    this.say("open", said.problem ?? "Connected.");
+    if (said.problem) return;
+    this.part("count").textContent = said.notes;
+    this.part("note").textContent = said.note ?? "–";
+  }
+}
 
-    socket.addEventListener("open", () => {
-      patience = 1000;
-      say("open", "Connected.");
-    });
+const element = document.querySelector("[data-live-panel]");
+const panel = element && new Panel(element);
+let socket;
+let patience = 1000; // milliseconds before the next attempt to connect
+let leaving = false; // whether a form was sent, so that the next page is on its way
 
-    socket.addEventListener("message", (event) => {
-      const said = JSON.parse(event.data);
-      if (said.changed) {
-        // Another tab has saved: what it saved is read through this tab's own session.
-        socket.send(JSON.stringify({ reload: true }));
-      } else if (said.problem) {
-        say("open", said.problem);
-      } else {
-        say("open", "Connected.");
-        part("count").textContent = said.notes;
-        part("note").textContent = said.note ?? "–";
-      }
-    });
+const connect = () => {
+  const scheme = location.protocol === "https:" ? "wss:" : "ws:";
+  socket = new WebSocket(`${scheme}//${location.host}/live`);
 
-    socket.addEventListener("close", (event) => {
-      if (event.code === SESSION_ENDED) {
-        say("ended", "This session has ended. Load the page again to begin a new one.");
-        return;
-      }
-      say("closed", "The connection is lost; trying again …");
-      setTimeout(connect, patience);
-      patience = Math.min(2 * patience, 30000);
-    });
-  };
+  socket.addEventListener("open", () => {
+    patience = 1000;
+    panel?.say("open", "Connected.");
+  });
 
-  form.addEventListener("submit", (event) => {
-    event.preventDefault();
-    if (socket.readyState === WebSocket.OPEN) {
-      socket.send(JSON.stringify({ note: input.value }));
-      input.value = "";
+  socket.addEventListener("message", (event) => {
+    const said = JSON.parse(event.data);
+    if (said.changed) {
+      // Another tab has saved: what it saved is read through this tab's own session.
+      socket.send(JSON.stringify({ reload: true }));
+    } else {
+      panel?.show(said);
     }
   });
 
-  panel.hidden = false;
-  say("closed", "Connecting …");
-  connect();
-}
+  socket.addEventListener("close", (event) => {
+    if (event.code === SESSION_ENDED) {
+      panel?.say("ended", "This session has ended.");
+      // Unless a form of this very page has ended it, or given it a new key.
+      if (!leaving) document.querySelector("[data-ended]").showModal();
+      return;
+    }
+    panel?.say("closed", "The connection is lost; trying again …");
+    setTimeout(connect, patience);
+    patience = Math.min(2 * patience, 30000);
+  });
+};
+
+panel?.form.addEventListener("submit", (event) => {
+  event.preventDefault();
+  if (socket.readyState === WebSocket.OPEN) {
+    socket.send(JSON.stringify({ note: panel.input.value }));
+    panel.input.value = "";
+  }
+});
+
+document.addEventListener("submit", (event) => {
+  leaving = !event.defaultPrevented;
+});
+
+connect();

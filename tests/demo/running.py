@@ -21,6 +21,12 @@ from yarl import URL
 ROOT = Path(__file__).parents[2]
 PATIENCE = 30  # seconds; only ever waited for when something is broken
 
+# Where the forms of the demo go.
+FORMS = (
+    *("/login", "/logout", "/confirm", "/cart/add", "/cart/remove"),
+    *("/devices/end", "/devices/end-others"),
+)
+
 
 def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "demo", "--port", "0", *arguments]
@@ -147,13 +153,14 @@ class Page(NamedTuple):
 class Browser:
     """One visitor: keeps cookies, and the token of the last page."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, user_agent: str | None = None) -> None:
         self.url = url
         self.token = ""
         # Browsers keep cookies of IP addresses, aiohttp's jar only when it is told so.
         self.http = aiohttp.ClientSession(
             cookie_jar=aiohttp.CookieJar(unsafe=True),
             timeout=aiohttp.ClientTimeout(total=PATIENCE),
+            headers={} if user_agent is None else {"User-Agent": user_agent},
         )
 
     async def __aenter__(self) -> Self:
@@ -196,8 +203,8 @@ class Browser:
                 response.headers.get("Set-Cookie"),
             )
 
-    async def visit(self) -> Page:
-        page = await self.send("GET", "/")
+    async def visit(self, path: str = "/") -> Page:
+        page = await self.send("GET", path)
         assert page.status == 200
         self.token = page.token
         return page
@@ -206,11 +213,15 @@ class Browser:
         """A form of the last page; answers what comes back, the redirect as a rule."""
         return await self.send("POST", path, data={"csrf": self.token, **fields})
 
-    async def submit(self, path: str, **fields: str) -> Page:
+    async def submit(self, path: str, *, leads_to: str = "/", **fields: str) -> Page:
         """A form of the last page, and the page that it leads to."""
         answer = await self.post(path, **fields)
-        assert (answer.status, answer.headers.get("Location")) == (303, "/")
-        return await self.visit()
+        assert (answer.status, answer.headers.get("Location")) == (303, leads_to)
+        return await self.visit(leads_to)
+
+    async def log_in(self, name: str) -> Page:
+        await self.visit()
+        return await self.submit("/login", name=name)
 
     async def live(self, origin: str | None = None) -> aiohttp.ClientWebSocketResponse:
         return await self.http.ws_connect(self.url + "/live", origin=origin or self.url)
@@ -230,5 +241,8 @@ async def says(socket: aiohttp.ClientWebSocketResponse, **message: object) -> ob
 async def close_code(socket: aiohttp.ClientWebSocketResponse) -> int | None:
     """Wait until the other side closes."""
     message = await asyncio.wait_for(socket.receive(), PATIENCE)
-    assert message.type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
+    if message.type is aiohttp.WSMsgType.CLOSE:
+        # What it said. The socket's own code is another where its answer found nobody any more.
+        return int(message.data)
+    assert message.type is aiohttp.WSMsgType.CLOSED
     return socket.close_code

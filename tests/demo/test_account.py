@@ -17,8 +17,8 @@ async def test_login_gives_the_session_a_new_key_and_an_owner(browser: Browser) 
     assert page.flashes == ["You are logged in, and the session has a new key: RENEWED."]
 
 
-async def test_the_key_from_before_the_login_is_dead(on_server: Demo) -> None:
-    async with Browser(on_server.url) as browser, Browser(on_server.url) as thief:
+async def test_the_key_from_before_the_login_is_dead(demo: Demo) -> None:
+    async with Browser(demo.url) as browser, Browser(demo.url) as thief:
         await browser.visit()
         thief.cookie = browser.cookie
         assert (await thief.visit()).visits == 2
@@ -28,8 +28,8 @@ async def test_the_key_from_before_the_login_is_dead(on_server: Demo) -> None:
     assert (page.heading, page.visits) == ("Welcome.", 1)
 
 
-async def test_logout_ends_the_session(on_server: Demo) -> None:
-    async with Browser(on_server.url) as browser:
+async def test_logout_ends_the_session(demo: Demo) -> None:
+    async with Browser(demo.url) as browser:
         await browser.visit()
         await browser.submit("/login", name="Ada")
         await browser.submit("/cart/add", item="tea")
@@ -39,14 +39,6 @@ async def test_logout_ends_the_session(on_server: Demo) -> None:
         assert page.flashes == ["You are logged out, and a fresh session has begun."]
         browser.cookie = old
         assert (await browser.visit()).heading == "Welcome."
-
-
-async def test_logout_with_the_cookie_storage(on_cookie: Demo) -> None:
-    async with Browser(on_cookie.url) as browser:
-        await browser.visit()
-        await browser.submit("/login", name="Ada")
-        page = await browser.submit("/logout")
-    assert (page.visits, page.fact("Owner")) == (1, "nobody")
 
 
 async def test_a_message_is_shown_once(browser: Browser) -> None:

@@ -42,7 +42,8 @@ async def test_so_many_of_a_thing_and_no_more(on_memory: Demo) -> None:
 
 
 async def test_the_fullest_session_fits_into_a_cookie(on_cookie: Demo) -> None:
-    async with Browser(on_cookie.url) as browser:
+    # The longest label of all.
+    async with Browser(on_cookie.url, user_agent="SamsungBrowser/ Android") as browser:
         await browser.visit()
         await browser.submit("/login", name="🦉" * NAME_LENGTH, remember="yes")
         largest = 0

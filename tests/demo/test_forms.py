@@ -8,7 +8,7 @@ import pytest
 
 from demo.state import ITEM_LENGTH, NAME_LENGTH
 
-from .running import Browser, Demo
+from .running import FORMS, Browser, Demo
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
@@ -20,7 +20,7 @@ async def visitor(on_memory: Demo) -> AsyncIterator[Browser]:
         yield browser
 
 
-@pytest.mark.parametrize("path", ["/login", "/logout", "/cart/add", "/cart/remove"])
+@pytest.mark.parametrize("path", FORMS)
 @pytest.mark.parametrize("token", [None, "", "wrong", "ñandú"])
 async def test_a_form_without_the_sessions_token_is_refused(
     visitor: Browser, path: str, token: str | None

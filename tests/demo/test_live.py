@@ -6,8 +6,14 @@ import asyncio
 
 import aiohttp
 import pytest
+from pytest_aiohttp.plugin import AiohttpServer
 
+from aiohttp_sess import StorageUnavailable
+from aiohttp_sess.storage import MemoryStorage
+from aiohttp_sess.storage.entry import Entry
+from demo.app import make_app
 from demo.state import NOTE_LENGTH
+from demo.storages import Choice
 
 from .running import Browser, Demo, close_code, hears, says
 
@@ -65,8 +71,7 @@ async def test_a_socket_ends_with_its_session(on_server: Demo, path: str) -> Non
         async with await browser.live() as noting, await browser.live() as looking:
             await asyncio.gather(hears(noting), hears(looking))
             await browser.submit(path, name="Ada")
-            await noting.send_json({"note": "too late"})
-            await looking.send_json({"reload": True})
+            # Nobody has to say anything for it.
             assert await close_code(noting) == await close_code(looking) == ENDED
         async with await browser.live() as fresh:
             assert await hears(fresh) == {"notes": 0, "note": None}
@@ -121,3 +126,28 @@ async def test_a_socket_cannot_save_to_a_cookie_and_says_so(on_cookie: Demo) -> 
             await hears(socket)
             answer = await says(socket, note="one")
             assert isinstance(answer, dict) and "cookie" in answer["problem"]
+
+
+class Fading(MemoryStorage):
+    """A storage that answers so many times, and then no more."""
+
+    answers = 1_000_000
+
+    async def read(self, name: str, ttl: float | None) -> Entry | None:
+        self.answers -= 1
+        if self.answers < 0:
+            raise StorageUnavailable("nobody is there")
+        return await super().read(name, ttl)
+
+
+async def test_a_page_whose_storage_went_away_tries_again(aiohttp_server: AiohttpServer) -> None:
+    storage = Fading()
+    server = await aiohttp_server(make_app(Choice(storage, "memory", "in this process", False)))
+    async with Browser(str(server.make_url("/")).rstrip("/")) as browser:
+        await browser.visit()
+        storage.answers = 1  # the session is loaded, and cannot be looked for again
+        async with await browser.live() as socket:
+            assert await close_code(socket) == aiohttp.WSCloseCode.TRY_AGAIN_LATER
+        storage.answers = 1_000_000
+        async with await browser.live() as socket:
+            assert await hears(socket) == {"notes": 0, "note": None}
