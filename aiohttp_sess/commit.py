@@ -134,11 +134,7 @@ class Commit(Writes):
         # First, so that all is still to be done where one fails. Who is left logs nobody out.
         key, record, _ = self._loaded
         storage, patience = self._storage, self._conflict_timeout
-        if storage.rotates_keys:  # each by a lifecycle of its own
-            self.others_ended += await end_others(storage, self.others, record.cookie, patience)
-        else:
-            for other in self.others:
-                self.others_ended += bool(await storage.delete(other))
+        self.others_ended += await end_others(storage, self.others, self._loaded, patience)
         # Where there is none, it was ended already: to be logged out is what was asked for.
         self.ended_it = await (
             end(storage, self._loaded, patience) if self.moves else storage.delete(key)

@@ -45,13 +45,17 @@ async def end(storage: AbstractStorage, stored: StoredRecord, patience: float) -
 
 
 async def end_others(
-    storage: AbstractStorage, keys: Sequence[SessionKey], cookie: str, patience: float
+    storage: AbstractStorage, keys: Sequence[SessionKey], stored: StoredRecord, patience: float
 ) -> int:
-    """End the sessions under these keys, whatever keys they have by now; how many there were."""
+    """End the sessions under these keys, whatever keys they have by now; how many there were.
+
+    :param stored: the one that is ended next, which some of the keys may lead to as well: a browser
+        keeps a cookie for each path and each domain that it got one for.
+    """
     ended = 0
     for key in keys:
-        other = await find_record(storage, key, cookie)
-        if other is not None:
+        other = None if key == stored.key else await find_record(storage, key, stored.record.cookie)
+        if other is not None and other.record.id != stored.record.id:
             ended += bool(await end(storage, other, patience))
     return ended
 
