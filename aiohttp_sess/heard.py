@@ -38,6 +38,8 @@ __all__ = ("HeardVisit",)
 
 T = TypeVar("T")
 
+_REFRESHING = ((StorageStep.UPDATE_TTL,), (StorageStep.REFRESH,))
+
 
 class HeardSaving(Saving):
     """Notes what its commits do, and tells it after each."""
@@ -45,7 +47,7 @@ class HeardSaving(Saving):
     def __init__(self, handle: SessionHandle, commit: Commit, transport: Transport) -> None:
         super().__init__(handle, commit, transport)
         self._events = handle.events
-        self._server_side = handle.storage.server_side
+        self._ends_early = handle.storage.ends_sessions_early
         self._noted: list[Event] = []
 
     async def save(self, *, sent: bool) -> str | None:
@@ -79,7 +81,7 @@ class HeardSaving(Saving):
             note(Conflict(kind, session_id, lost + 1, given_up=True))
             raise
         except StorageUnavailable as error:
-            refreshing = todo.storage == (StorageStep.UPDATE_TTL,)
+            refreshing = todo.storage in _REFRESHING
             note(StorageFailure(kind, session_id, "refresh" if refreshing else "save", error))
             raise
         if StorageStep.SAVE in todo.storage:
@@ -95,8 +97,8 @@ class HeardSaving(Saving):
         for attempt in range(1, lost + 1):
             note(Conflict(kind, session_id, attempt, given_up=False))
         if StorageStep.DELETE in todo.storage:
-            # A storage in the cookie always says that there was one; it can end none.
-            for _ in range(others if self._server_side else 0):
+            # A storage that can end none always says that there was one.
+            for _ in range(others if self._ends_early else 0):
                 note(Purged(kind, None))
             if commit.ended_it:
                 note(Purged(kind, commit.ended))

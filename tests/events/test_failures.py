@@ -71,6 +71,20 @@ async def test_refresh_that_fails(
             assert failed(heard)[1:] == [(first, "refresh")]
 
 
+async def test_refresh_that_is_done_sparingly_and_fails(storage: Recorded, listen: Listen) -> None:
+    """Then it is a write, and still nothing but a refresh."""
+    every = TtlExtensionPolicy.ON_EVERY_REQUEST
+    lifecycle = BrowserSession(ttl_extension_policy=every, refresh_after=0.5)
+    app = application(storage, ROUTES, lifecycle=lifecycle)
+    heard = listen(app[HANDLE])
+    async with serve(app) as server:
+        first = await said(server, "/begin")
+        storage.clock.advance(lifecycle.ttl.total_seconds() * 0.6)
+        storage.down = {"update"}
+        assert (await server.get("/")).status == 200
+        assert failed(heard) == [(first, "refresh")]
+
+
 async def test_reload_and_looks_of_a_websocket_that_fail(storage: Recorded, listen: Listen) -> None:
     async def watch(request: web.Request) -> web.StreamResponse:
         session = await get_session(request)
