@@ -162,7 +162,7 @@ class Visit:
             if self._finished:
                 # An outer middleware or a signal may have gone on with the session. An exception
                 # here would cut the connection.
-                if self._saving is not None and not self._saving.commit.changes.untouched:
+                if self._saving is not None and not self._saving.commit.idle:
                     await quietly(self._save, self._name)
             else:
                 try:

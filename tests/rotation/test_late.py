@@ -7,9 +7,19 @@ import logging
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.typedefs import Handler
 
-from aiohttp_sess import BrowserSession, Session, SessionGone, StorageUnavailable
+from aiohttp_sess import (
+    BrowserSession,
+    Session,
+    SessionGone,
+    StorageUnavailable,
+    get_session,
+)
 
+from ..apps import application, memory
+from ..browser import serve
 from ..races.lab import Work, purge, renew
 from . import AGE
 from .rotating import RotatingLab, read, write
@@ -261,3 +271,25 @@ async def test_a_purge_finds_a_session_that_began_to_rotate_meanwhile(lab: Rotat
     assert (await lab.request(read, cookie)).cookie not in (None, cookie)
     await slow.go_on()
     assert await lab.storage.live() == []
+
+
+async def test_who_asks_when_the_handler_is_done_rotates_as_well() -> None:
+    """A middleware around that of the sessions, say: the headers are still to come."""
+
+    @web.middleware
+    async def look(request: web.Request, handler: Handler) -> web.StreamResponse:
+        response = await handler(request)
+        await get_session(request)
+        return response
+
+    storage = memory()
+    app = application(storage, outer=[look], lifecycle=BrowserSession(rotate_every=AGE))
+    async with serve(app) as server:
+        await server.get("/write")
+        old = dict(server.cookies)
+        storage.clock.advance(AGE.total_seconds())
+        await server.get("/")
+        assert server.cookies != old
+        # And the way from the old key leads to the new one before it ends.
+        (found,) = (await server.get("/", cookies=old)).cookies
+        assert {found.name: found.value} == server.cookies
