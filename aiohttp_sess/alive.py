@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from .commit import Commit
-from .errors import DeserializationError
+from .errors import DeserializationError, SessionConflict
 from .moved import refresh_ttl
 from .storage.interface import AbstractStorage
 
@@ -29,6 +31,10 @@ async def look_for(
     except DeserializationError:
         return True, refreshed  # it cannot be read, but it was not ended
     if latest is None:
+        return False, refreshed
+    if terms.is_over(latest.record):
+        with suppress(SessionConflict):
+            await storage.delete(latest.key, revision=latest.revision)
         return False, refreshed
     if commit.stored is stored:  # not by another task of this request meanwhile
         commit.found_under(latest.key)

@@ -69,11 +69,10 @@ async def _within_its_lifetime(
     """
     storage, own = handle.storage, stored.record.lifetime
     lifecycle = handle.terms.lifecycle(own)
-    end = handle.terms.deadline(own, stored.record.created)
-    if end is not None and end <= storage.clock():
-        # The lifecycle may have become shorter since the record was written.
-        with suppress(SessionConflict):  # or longer just now
+    if handle.terms.is_over(stored.record):
+        with suppress(SessionConflict):  # or its own lifecycle became longer just now
             if await storage.delete(stored.key, revision=stored.revision):
+                handle.sockets.end(stored.record.id)
                 events = handle.events
                 events.send_soon(Expired(events.kind, stored.record.id, "max_lifetime"))
         return None, False

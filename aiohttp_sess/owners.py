@@ -14,7 +14,6 @@ from aiohttp import web
 
 from .handle import SessionHandle
 from .middleware import handles_of
-from .record import SessionRecord
 from .session import Session
 from .storage.interface import ListedRecord
 
@@ -70,8 +69,7 @@ async def sessions_of(
     handle = _handle(app, handle)
     name = _checked("current", current)
     found = await handle.storage.sessions_of(_owner(owner), handle.name)
-    now = handle.storage.clock()
-    return [_owned(handle, each, name) for each in found if not _is_over(handle, each.record, now)]
+    return [_owned(handle, each, name) for each in found if not handle.terms.is_over(each.record)]
 
 
 async def end_sessions(
@@ -156,12 +154,6 @@ def _checked(name: str, session: Session | None) -> str | None:
     if not isinstance(session, Session):
         raise TypeError(f"{name} must be a Session, not {type(session).__name__}")
     return session.stored_id
-
-
-def _is_over(handle: SessionHandle, record: SessionRecord, now: float) -> bool:
-    """Whether the next request will find that it is, as the lifecycle became shorter since."""
-    end = handle.terms.deadline(record.lifetime, record.created)
-    return end is not None and end <= now
 
 
 def _owned(handle: SessionHandle, listed: ListedRecord, current: str | None) -> OwnedSession:

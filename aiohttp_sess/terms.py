@@ -99,6 +99,13 @@ class Terms:
         """When a session ends, however active it is; Unix time in seconds."""
         return deadline(self.lifecycle(own), created)
 
+    def is_over(self, record: SessionRecord) -> bool:
+        """Whether a session has come to that end. Mostly a storage says so first, but the lifecycle
+        may have become shorter since the record was written.
+        """
+        end = self.deadline(record.lifetime, record.created)
+        return end is not None and end <= self._clock()
+
     def ttl(self, own: Lifetime | None, created: float) -> timedelta:
         """The idle TTL that a session gets now, cut off at its deadline."""
         lifecycle = self.lifecycle(own)

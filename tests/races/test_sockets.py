@@ -9,13 +9,17 @@ import pytest
 from aiohttp import WSMsgType, web
 
 from aiohttp_sess import (
+    BrowserSession,
     PersistentSession,
     Session,
     SessionGone,
+    SessionRecord,
     StorageUnavailable,
     StoredRecord,
 )
-from aiohttp_sess.storage import SessionKey
+from aiohttp_sess.events import Expired
+from aiohttp_sess.storage import MemoryStorage, SessionKey
+from aiohttp_sess.testing import FakeClock
 
 from ..wire import PATIENCE
 from .lab import GatedStorage, Lab, Work, purge, renew
@@ -217,3 +221,32 @@ async def test_nothing_can_be_bound_once_the_handler_is_done(lab: Lab) -> None:
     with pytest.raises(RuntimeError, match="request is over"):
         await kept[0].bind(_Socket())
     assert len(lab.handle.sockets) == 0
+
+
+@pytest.mark.parametrize("found_by", ["its watcher", "a request"])
+async def test_it_is_closed_where_a_max_lifetime_that_was_longer_is_over(found_by: str) -> None:
+    """And that the session expired is told once, whoever finds it."""
+    clock = FakeClock()
+    storage = GatedStorage(MemoryStorage(clock=clock))
+    lab = Lab(storage, lifecycle=BrowserSession(max_lifetime=timedelta(hours=1)))
+    expired: list[Expired] = []
+
+    async def look(session: Session) -> None:
+        assert session.new
+
+    async def note(event: Expired) -> None:
+        expired.append(event)
+
+    lab.handle.events.expired.append(note)
+    every = SOON if found_by == "its watcher" else NEVER
+    async with lab.running():
+        record = SessionRecord(created=clock(), cookie="id")
+        stored = await storage.save(record, timedelta(days=1))
+        async with lab.socket(stored.key.value, every=every) as socket, asyncio.timeout(10):
+            clock.advance(3601)
+            if found_by == "a request":
+                await lab.request(look, stored.key.value)
+            await socket.receive()
+            assert socket.close_code == 1008
+        assert await storage.load(stored.key) is None
+    assert [event.id for event in expired] == [record.id]
