@@ -79,6 +79,17 @@ class Commit(Writes):
         """Seconds for which an old key leads to the session, where its key is rotated."""
         return self.terms.grace(self._loaded.record.lifetime).total_seconds()
 
+    def others_may_end(self, before: StoredRecord | None) -> bool:
+        """Whether another request may end what is stored now. Where its client is only about to be
+        told of it, that is one which ends all sessions of its owner.
+
+        :param before: what was stored before.
+        """
+        if self.stored is None:
+            return False
+        record = self.stored.record
+        return record.owner is not None or (before is not None and before.record.id == record.id)
+
     def found_under(self, key: SessionKey) -> None:
         """The record is under this key, which may be another than the one it was loaded from."""
         if key is not self._loaded.key and key != self._loaded.key:

@@ -85,9 +85,7 @@ class Visit:
             raise SessionError(f"the session cannot be saved: {impossible}")
         if self._work.gone:
             raise SessionGone("the session was ended meanwhile; its changes are dropped")
-        now = self._work.commit.stored
-        # Nobody else can end a session of which the client is only about to be told.
-        if stored is not None and now is not None and now.record.id == stored.record.id:
+        if self._work.commit.others_may_end(stored):
             self._early_line = self._work.line
 
     async def reload(self) -> bool:

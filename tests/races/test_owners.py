@@ -222,3 +222,19 @@ async def test_logins_go_on_while_others_end() -> None:
         assert await ending == 3
         assert [await over(lab, cookie) for cookie in before] == [True] * 3
         assert await lab.storage.inner.load(after.key) is not None
+
+
+@pytest.mark.parametrize("renews", [True, False])
+async def test_a_login_that_was_saved_early_and_ended_is_not_told(lab: Lab, renews: bool) -> None:
+    """Or its cookie would overwrite that of the login after the one that ended all others."""
+    cookie = await lab.begin(n=1) if renews else ""
+
+    async def log_in_early(session: Session) -> None:
+        if renews:
+            session.renew()
+        session.owner = OWNER
+        await session.save()
+        await end_sessions(lab.app, OWNER)  # by another request: the password was changed
+
+    reply = await lab.request(log_in_early, cookie)
+    assert (reply.status, reply.cookies) == (200, [])
