@@ -29,7 +29,7 @@ from .events import (
     StorageFailure,
 )
 from .handle import SessionHandle
-from .lifecycle import Plan, StorageStep
+from .lifecycle import Plan, StorageStep, only_refreshes
 from .saving import Saving
 from .transport import Transport
 from .visit import Visit, _Phase
@@ -37,8 +37,6 @@ from .visit import Visit, _Phase
 __all__ = ("HeardVisit",)
 
 T = TypeVar("T")
-
-_REFRESHING = ((StorageStep.UPDATE_TTL,), (StorageStep.REFRESH,))
 
 
 class HeardSaving(Saving):
@@ -81,8 +79,8 @@ class HeardSaving(Saving):
             note(Conflict(kind, session_id, lost + 1, given_up=True))
             raise
         except StorageUnavailable as error:
-            refreshing = todo.storage in _REFRESHING
-            note(StorageFailure(kind, session_id, "refresh" if refreshing else "save", error))
+            operation: Operation = "refresh" if only_refreshes(todo) else "save"
+            note(StorageFailure(kind, session_id, operation, error))
             raise
         if StorageStep.SAVE in todo.storage:
             note(Created(kind, commit.public_id))

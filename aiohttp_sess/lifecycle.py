@@ -17,6 +17,7 @@ __all__ = (
     "check_rotation",
     "deadline",
     "max_age",
+    "only_refreshes",
     "plan",
     "plan_after_headers",
     "refresh_due",
@@ -98,6 +99,11 @@ def and_rotate(todo: Plan) -> Plan:
     return _ROTATIONS.get(todo.storage, todo)
 
 
+def only_refreshes(todo: Plan) -> bool:
+    """Whether a plan saves nothing, ends nothing: at most, a TTL starts anew."""
+    return todo.storage in ((), (StorageStep.UPDATE_TTL,), (StorageStep.REFRESH,))
+
+
 def plan_after_headers(
     todo: Plan, *, server_side: bool, new_lifetime: bool, ends_early: bool = False
 ) -> tuple[Plan, str | None]:
@@ -108,7 +114,7 @@ def plan_after_headers(
     :param ends_early: whether a session can be ended, also where its record is in the cookie.
     """
     steps = todo.storage
-    if steps in ((), (StorageStep.UPDATE_TTL,), (StorageStep.REFRESH,)):
+    if only_refreshes(todo):
         return _NOTHING, None
     if not server_side and not (ends_early and StorageStep.DELETE in steps):
         return _NOTHING, (

@@ -20,7 +20,7 @@ from .errors import (
 )
 from .find import find_record, fresh_record
 from .handle import SessionHandle
-from .lifecycle import CookieStep, Plan, StorageStep, plan_after_headers
+from .lifecycle import CookieStep, Plan, only_refreshes, plan_after_headers
 from .sockets import Binding, Socket
 from .transport import Transport
 from .turns import Turns
@@ -169,9 +169,9 @@ class Saving:
                 await self.confirm()
             self._tell_new_key()
         except (CookieTooLarge, SerializationError) as error:
-            if StorageStep.REFRESH not in todo.storage:
+            if not only_refreshes(todo):
                 raise
-            # Who only reads does not fail because a record has no room for the time now.
+            # Who only reads does not fail because a record, or its cookie, has no room for more.
             logger.warning("session %s: its TTL does not start anew: %s", commit.public_id, error)
             commit.refreshed, commit.rekeyed = True, False
         return impossible
@@ -207,7 +207,7 @@ class Saving:
                 self.line = transport.line(commit.stored.key, commit.max_age)
                 commit.rekeyed = False
             except SessionError:
-                if StorageStep.REFRESH not in todo.storage:
+                if not only_refreshes(todo):
                     commit.changes.force()  # the client does not get it, so it is not saved
                 raise
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 import pytest
 from aiohttp import web
@@ -276,3 +277,32 @@ async def test_the_password_is_changed_and_all_others_are_logged_out(
         await server.get("/password")
         assert await state(server, second) == {}
         assert (await server.get("/read")).json == {"n": 1}
+
+
+@pytest.mark.parametrize("lifecycle", [BrowserSession, PersistentSession])
+@pytest.mark.parametrize("path", ["/", "/size"])
+async def test_who_only_reads_does_not_fail_as_a_cookie_would_grow(
+    lifecycle: type[BrowserSession | PersistentSession], path: str
+) -> None:
+    """With a list of ended sessions, a cookie says more than without."""
+    every = lifecycle(ttl_extension_policy=TtlExtensionPolicy.ON_EVERY_REQUEST)
+
+    async def fill(request: web.Request) -> web.Response:
+        (await get_session(request))["x"] = "x" * int(request.query["n"])
+        return web.Response()
+
+    async def size(request: web.Request) -> web.Response:
+        return web.Response(text=str(len((await get_session(request))["x"])))
+
+    routes = {"/fill": fill, "/size": size}
+    async with serve(application(CookieStorage(), routes, lifecycle=every)) as server:
+        n = 3000
+        while (await server.get(f"/fill?n={n}")).status == 500:
+            n -= 10
+        cookies = server.cookies
+    storage = CookieStorage(revocations=MemoryStorage())
+    async with serve(application(storage, routes, lifecycle=every)) as server:
+        answer = await server.get(path, cookies=cookies)
+        assert (answer.status, answer.cookies) == (200, [])
+        assert "does not start anew" in server.logged(logging.WARNING)[-1]
+        assert path == "/" or answer.text == str(n)
