@@ -18,6 +18,7 @@ __all__ = (
     "deadline",
     "max_age",
     "only_refreshes",
+    "only_rotates",
     "plan",
     "plan_after_headers",
     "refresh_due",
@@ -102,6 +103,11 @@ def and_rotate(todo: Plan) -> Plan:
 def only_refreshes(todo: Plan) -> bool:
     """Whether a plan saves nothing, ends nothing: at most, a TTL starts anew."""
     return todo.storage in ((), (StorageStep.UPDATE_TTL,), (StorageStep.REFRESH,))
+
+
+def only_rotates(todo: Plan) -> bool:
+    """Whether a plan saves nothing that was done to the session: it gets another key."""
+    return todo.storage == (StorageStep.ROTATE,) and todo.cookie is CookieStep.KEEP
 
 
 def plan_after_headers(

@@ -20,7 +20,7 @@ from .errors import (
 )
 from .find import find_record, fresh_record
 from .handle import SessionHandle
-from .lifecycle import CookieStep, Plan, only_refreshes, plan_after_headers
+from .lifecycle import CookieStep, Plan, only_refreshes, only_rotates, plan_after_headers
 from .sockets import Binding, Socket
 from .transport import Transport
 from .turns import Turns
@@ -168,12 +168,19 @@ class Saving:
                 # It was another request that gave it the key, or the load did, a while ago.
                 await self.confirm()
             self._tell_new_key()
-        except (CookieTooLarge, SerializationError) as error:
-            if not only_refreshes(todo):
+        except (CookieTooLarge, StorageError) as error:
+            if only_rotates(todo):
+                # It is for the next request to do: this one's answer does not depend on it.
+                logger.warning("session %s keeps its key for now: %s", commit.public_id, error)
+                commit.refreshed, commit.rotates = True, False
+                self._tell_new_key()  # it may have been another request that gave it one
+            elif only_refreshes(todo) and isinstance(error, CookieTooLarge | SerializationError):
+                # Who only reads does not fail as a record, or its cookie, has no room for more.
+                text = "session %s: its TTL does not start anew: %s"
+                logger.warning(text, commit.public_id, error)
+                commit.refreshed, commit.rekeyed = True, False
+            else:
                 raise
-            # Who only reads does not fail because a record, or its cookie, has no room for more.
-            logger.warning("session %s: its TTL does not start anew: %s", commit.public_id, error)
-            commit.refreshed, commit.rekeyed = True, False
         return impossible
 
     async def _carry_out(self, todo: Plan, work: Coroutine[Any, Any, None]) -> None:
@@ -191,8 +198,9 @@ class Saving:
             commit.start_over(fresh if before is None else before.record, before)
             raise
         except SessionConflict:
-            logger.warning("session %s: others keep writing it: given up", commit.public_id)
-            self._handle.conflicts += 1
+            if not only_rotates(todo):  # else nothing is lost
+                logger.warning("session %s: others keep writing it: given up", commit.public_id)
+                self._handle.conflicts += 1
             raise
         finally:
             if commit.ended is not None:

@@ -6,13 +6,12 @@ record, under whatever key that is by now.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from .changes import Changes
 from .doubts import Doubts
-from .errors import SessionGone, StorageError, StorageUnavailable
+from .errors import SessionGone, StorageUnavailable
 from .find import find_record
 from .limit import SessionLimit, is_login
 from .operations import Snapshot
@@ -22,8 +21,6 @@ from .storing import discard_record, save_record
 from .terms import Terms
 
 __all__ = ("Writes", "gone")
-
-logger = logging.getLogger("aiohttp_sess")
 
 T = TypeVar("T")
 
@@ -113,8 +110,7 @@ class Writes:
     async def _rotate(self, saved: Snapshot, *, changed: bool) -> None:
         """Save under a new key, to which the old one leads for a while.
 
-        :param changed: whether there is something to save. If not, a rotation that fails is for the
-            next request to do: this one's answer does not depend on it.
+        :param changed: whether there is something to save.
         """
         before = self._loaded
 
@@ -139,11 +135,8 @@ class Writes:
 
         try:
             self._settle(*await self._until_it_wins(attempt, saved))
-        except StorageError as error:
-            if changed or isinstance(error, SessionGone):
-                raise
-            logger.warning("session %s keeps its key for now: %s", before.record.id, error)
-        self.rekeyed = self.rekeyed or self._loaded.key != before.key
+        finally:
+            self.rekeyed = self.rekeyed or self._loaded.key != before.key
 
     async def _renew(self, saved: Snapshot) -> None:
         """Save under a new key, then end the old one; carry over what slipped in between.

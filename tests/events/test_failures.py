@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
 import aiohttp
 import pytest
@@ -17,7 +18,7 @@ from aiohttp_sess import (
 )
 from aiohttp_sess.events import Event, Loaded, Rejected, StorageFailure
 
-from ..apps import HANDLE, SECRET, Recorded, application
+from ..apps import HANDLE, SECRET, Recorded, application, memory
 from ..browser import serve
 from ..wire import PATIENCE
 from .conftest import Listen
@@ -130,3 +131,21 @@ async def test_it_is_told_once_also_where_the_session_is_asked_for_again(
         assert (await wire.get("/insist", "Cookie: id=forged", server.id)).text == first
         assert failed(heard[1:2]) == [(None, "load")]
         assert [heard[0], *heard[2:]] == [Rejected("id"), Loaded("id", first)]
+
+
+@pytest.mark.parametrize("path", ["/id", "/write"])
+async def test_rotation_that_fails(listen: Listen, path: str) -> None:
+    """Be it that nothing else was to be saved, so that the request does not fail."""
+    storage = memory()
+    app = application(storage, ROUTES, lifecycle=BrowserSession(rotate_every=timedelta(hours=1)))
+    heard = listen(app[HANDLE])
+    async with serve(app) as server:
+        first = await said(server, "/begin")
+        storage.clock.advance(3600)
+        storage.down = {"rotate"}
+        assert (await server.get(path)).status == (500 if path == "/write" else 200)
+        assert failed(heard) == [(first, "save")]
+        storage.down.clear()
+        cookies = dict(server.cookies)
+        assert await said(server, "/id") == first
+        assert server.cookies != cookies
