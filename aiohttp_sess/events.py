@@ -107,10 +107,12 @@ class Expired(Event):
     """A session was found to be over, as far as that can be known.
 
     ``cause`` is ``"max_lifetime"`` where a load found it past a max_lifetime that was longer when
-    it was last saved; and ``"vanished"`` where a websocket was bound to it and it was not in the
-    storage any more: told once for each session in a process, be it expired, evicted, or ended by
-    another process. A record that the backend, or the storage, dropped by its own TTL or deadline
-    is like one that never was: nobody knows of it, so nothing is told.
+    it was last saved (each load of it, with a `CookieStorage` without revocations, which cannot end
+    it). It is ``"vanished"`` where a websocket was bound to it that does not find it any more: told
+    once for each session in a process, be it expired, evicted, ended by another process, or with
+    all of its owner's where the storage does not say which those are. A record that the backend, or
+    the storage, dropped by its own TTL or deadline is like one that never was: nobody knows of it,
+    so nothing is told.
     """
 
     id: str

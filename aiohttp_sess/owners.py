@@ -69,7 +69,9 @@ async def sessions_of(
     handle = _handle(app, handle)
     name = _checked("current", current)
     found = await handle.storage.sessions_of(_owner(owner), handle.name)
-    return [_owned(handle, each, name) for each in found if not handle.terms.is_over(each.record)]
+    # By id: one that is getting another key, or was when a process died, has two records.
+    there = {each.record.id: each for each in found if not handle.terms.is_over(each.record)}
+    return [_owned(handle, each, name) for each in there.values()]
 
 
 async def end_sessions(

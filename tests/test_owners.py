@@ -17,11 +17,12 @@ from aiohttp_sess import (
     SecretKey,
     Session,
     SessionGone,
+    StorageUnavailable,
     end_sessions,
     sessions_of,
     setup,
 )
-from aiohttp_sess.storage import CookieStorage, MemoryStorage
+from aiohttp_sess.storage import CookieStorage, MemoryStorage, Version
 from aiohttp_sess.storage.memcached import MemcachedStorage
 from aiohttp_sess.testing import FakeClock
 from demo.sqlite_storage import SqliteStorage
@@ -47,6 +48,10 @@ async def own(session: Session) -> None:
 
 async def write(session: Session) -> None:
     session["n"] = 2
+
+
+async def read(session: Session) -> None:
+    session.get("n")
 
 
 def time(after: float) -> datetime:
@@ -251,3 +256,20 @@ async def test_arguments_that_are_none(
             await work(given["app"], given["owner"], **{
                 name: value for name, value in given.items() if name not in ("app", "owner")
             })  # fmt: skip
+
+
+async def test_a_session_whose_rotation_broke_off_is_listed_once() -> None:
+    class Breaks(MemoryStorage):
+        async def replace(self, name: str, value: bytes, ttl: float, version: Version) -> bool:
+            raise StorageUnavailable("no answer")
+
+    clock = FakeClock(NOW)
+    storage = Breaks(clock=clock)
+    lifecycle = BrowserSession(rotate_every=timedelta(hours=1))
+    async with Lab(GatedStorage(storage), lifecycle=lifecycle).running() as lab:
+        cookie = (await lab.request(log_in)).cookie
+        assert cookie
+        clock.advance(3600)
+        assert (await lab.request(read, cookie)).status == 200
+        assert len(storage) == 2
+        assert len(await sessions_of(lab.app, OWNER)) == 1
