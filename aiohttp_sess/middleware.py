@@ -172,9 +172,11 @@ def _check_types(app: web.Application, storage: AbstractStorage, lifecycle: Life
 
 
 def _middleware(handle: SessionHandle, *, is_default: bool) -> Middleware:
+    events = handle.events
+
     @web.middleware
     async def session_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        kind = HeardVisit if handle.events.heard else Visit
+        kind = HeardVisit if events.heard else Visit
         visit, outer = kind(handle, request.headers), None
         # Mostly there is nothing yet; to look it up in vain costs more than all the rest.
         visits = request.get(_VISITS) if len(request) else None

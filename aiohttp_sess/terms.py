@@ -77,13 +77,17 @@ class Terms:
         return all(refresh_due(lifecycle, when, now) for when in refreshed)
 
     def dated(self, saved: Snapshot, reaches_client: bool) -> Snapshot:
-        """``saved`` as it is to be written now: with its deadline, and with when its TTL started
-        anew, where that is asked for.
+        """``saved`` as it is to be written now: with its deadline, and where that is asked for with
+        when its TTL started anew, and from when on its key is rotated.
 
         :param reaches_client: whether the cookie lasts as long, if it has a Max-Age.
         """
         record = saved.record
         lifecycle, refreshed, end = self.lifecycle(record.lifetime), None, None
+        issued = record.issued
+        if issued is None and lifecycle.rotate_every and "lifetime" in saved.fields:
+            # Who loaded it before does not follow it, and has that long to be done: a purge, say.
+            issued = self._clock()
         if spares_refreshes(lifecycle):
             if reaches_client:
                 refreshed = self._clock()
@@ -91,9 +95,10 @@ class Terms:
                 refreshed = record.refreshed
         if lifecycle.max_lifetime is not None:
             end = deadline(lifecycle, record.created)
-        if end == record.deadline and refreshed == record.refreshed:
+        if (end, refreshed, issued) == (record.deadline, record.refreshed, record.issued):
             return saved
-        return saved._replace(record=replace(record, deadline=end, refreshed=refreshed))
+        record = replace(record, deadline=end, refreshed=refreshed, issued=issued)
+        return saved._replace(record=record)
 
     def deadline(self, own: Lifetime | None, created: float) -> float | None:
         """When a session ends, however active it is; Unix time in seconds."""

@@ -144,8 +144,10 @@ class Visit:
         if self._phase is not _Phase.OPEN:
             return False
         if saving is None:
-            if not (self._asked or self._finished) and self._handle.refreshes_always:
-                return False
+            if not self._asked:  # the shortest way, as most requests go it
+                if self._finished or not self._handle.refreshes_always:
+                    self._phase = _Phase.SENT
+                return self._phase is _Phase.SENT
         elif not saving.commit.idle or self._early_line is not None:
             return False
         self._sent(request, response)

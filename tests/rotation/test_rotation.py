@@ -260,3 +260,26 @@ async def test_what_the_backend_holds_gives_nobody_a_key(lab: RotatingLab) -> No
         assert secret.encode() not in leak
     # And the salt alone is of no use to whoever has another key.
     assert await lab.state(SessionKey.generate().value) is None
+
+
+async def test_a_lifecycle_of_its_own_rotates_from_when_it_was_set(inner: Stepped) -> None:
+    """Who loaded the session before does not know of it, and has that long to be done."""
+
+    async def rotate_from_now_on(session: Session) -> None:
+        session.lifecycle = BrowserSession(rotate_every=AGE)
+
+    async with RotatingLab(GatedStorage(inner), lifecycle=BrowserSession()).running() as lab:
+        assert isinstance(lab, RotatingLab)
+        cookie = await lab.begin(n=1)
+        lab.clock.advance(2 * AGE.total_seconds())
+        slow = await lab.slow(purge, cookie)
+        await lab.request(rotate_from_now_on, cookie)
+        lab.clock.advance(AGE.total_seconds() - 1)
+        assert (await lab.request(write, cookie)).cookie == cookie
+        assert (await slow.go_on()).cookie == ""
+        assert await lab.records() == 0
+
+        cookie = await lab.begin(n=1)
+        await lab.request(rotate_from_now_on, cookie)
+        lab.clock.advance(AGE.total_seconds())
+        assert (await lab.request(read, cookie)).cookie not in (None, "", cookie)
