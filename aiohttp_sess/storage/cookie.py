@@ -12,6 +12,7 @@ when all sessions of the owner were ended.
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Callable, Collection
 from datetime import timedelta
@@ -25,6 +26,8 @@ from .marks import LONGEST
 from .revocations import Revocations
 
 __all__ = ("CookieStorage",)
+
+_HEAD = re.compile(r"([0-9]{1,15})(?:,([0-9]{1,15}),([0-9]{1,15}))?:")
 
 
 class CookieStorage(AbstractStorage):
@@ -219,15 +222,14 @@ def _opened(key: SessionKey) -> _Sealed | None:
 
     :raises DeserializationError: where the record in it cannot be read.
     """
-    head, colon, data = key.value.partition(":")
-    numbers = head.split(",")
-    if not colon or len(numbers) not in (1, 3) or not all(map(_is_number, numbers)):
+    head = _HEAD.match(key.value)
+    if head is None:
         return None
-    record = decode_record(data.encode("utf-8", "replace"))
-    expires, *rest = map(int, numbers)
-    # A cookie that is older than the list says nothing.
-    longest, generation = rest or (LONGEST, 0)
-    return _Sealed(record, expires, longest, int(generation))
+    record = decode_record(key.value[head.end() :].encode("utf-8", "replace"))
+    expires, longest, generation = head.groups()
+    if longest is None:  # of a cookie that is older than the list
+        return _Sealed(record, int(expires), LONGEST, 0)
+    return _Sealed(record, int(expires), int(longest), int(generation))
 
 
 def _opened_if_it_can_be(key: SessionKey) -> _Sealed | None:
@@ -239,7 +241,3 @@ def _opened_if_it_can_be(key: SessionKey) -> _Sealed | None:
 
 def _end(record: SessionRecord) -> float:
     return math.inf if record.deadline is None else record.deadline
-
-
-def _is_number(text: str) -> bool:
-    return len(text) <= 15 and text.isascii() and text.isdigit()
