@@ -35,8 +35,9 @@ test: $(INSTALLED) servers lint ## Check types and style, and run all the tests
 
 soak: $(INSTALLED) servers ## Race for as long as you like (ROUNDS= overrides)
 	$(BIN)/python -m tests.races.soak --rounds $(ROUNDS)
-	$(BIN)/python -m pytest --hypothesis-profile=soak tests/races/test_model.py tests/test_changes.py \
-		-k "TestRaces or TestParallel"
+	# One test takes minutes here: it does not hang.
+	$(BIN)/python -m pytest --hypothesis-profile=soak -o faulthandler_timeout=0 \
+		tests/races/test_model.py tests/test_changes.py -k "TestRaces or TestParallel"
 
 bench: $(INSTALLED) servers ## Measure it beside aiohttp-session, into docs/benchmarks (BENCH=--quick: 2 minutes)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,bench]'
