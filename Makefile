@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 PORT ?= 8080
-STORAGE ?= cookie
+STORAGE ?= memory
 ROUNDS ?= 1000
 BENCH ?=
 
