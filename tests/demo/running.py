@@ -156,6 +156,7 @@ class Browser:
     def __init__(self, url: str, *, user_agent: str | None = None) -> None:
         self.url = url
         self.token = ""
+        self._sockets: list[aiohttp.ClientWebSocketResponse] = []
         # Browsers keep cookies of IP addresses, aiohttp's jar only when it is told so.
         self.http = aiohttp.ClientSession(
             cookie_jar=aiohttp.CookieJar(unsafe=True),
@@ -172,6 +173,8 @@ class Browser:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        for socket in self._sockets:
+            await socket.close()
         await self.http.close()
 
     @property
@@ -224,7 +227,9 @@ class Browser:
         return await self.submit("/login", name=name)
 
     async def live(self, origin: str | None = None) -> aiohttp.ClientWebSocketResponse:
-        return await self.http.ws_connect(self.url + "/live", origin=origin or self.url)
+        socket = await self.http.ws_connect(self.url + "/live", origin=origin or self.url)
+        self._sockets.append(socket)
+        return socket
 
 
 async def hears(socket: aiohttp.ClientWebSocketResponse) -> object:
