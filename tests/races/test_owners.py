@@ -191,16 +191,23 @@ async def test_an_owner_that_is_set_without_a_renewal(lab: Lab) -> None:
 async def test_renewals_all_the_while(lab: Lab) -> None:
     """Ten sessions that are renewed again and again, until they are over."""
 
+    at_it = asyncio.Barrier(10 + 1)
+
     async def run(cookie: str) -> None:
+        waits = True
         while True:
             renewed = (await lab.request(privilege, cookie)).cookie
             if renewed is None:
                 return
             cookie = renewed
+            if waits:
+                await at_it.wait()
+                waits = False
 
     cookies = await logged_in(lab, 10)
     running = [asyncio.create_task(run(cookie)) for cookie in cookies]
-    await asyncio.sleep(0.1)
+    async with asyncio.timeout(30):
+        await at_it.wait()  # until each was renewed once
     assert not any(task.done() for task in running)
     async with asyncio.timeout(30):
         await end_sessions(lab.app, OWNER)
