@@ -190,7 +190,6 @@ async def test_an_owner_that_is_set_without_a_renewal(lab: Lab) -> None:
 
 async def test_renewals_all_the_while(lab: Lab) -> None:
     """Ten sessions that are renewed again and again, until they are over."""
-
     at_it = asyncio.Barrier(10 + 1)
 
     async def run(cookie: str) -> None:
