@@ -29,7 +29,7 @@ from ..record import SessionRecord
 from .entry import Entry
 from .interface import ListedRecord, SessionKey, StoredRecord
 from .keyed import KeyedStorage
-from .members import Living, Member, batches, index_name, is_login, living
+from .members import Living, Member, batches, index_name, living, owner_is_new
 from .pointer import Pointer
 
 __all__ = ("IndexedStorage",)
@@ -90,7 +90,7 @@ class IndexedStorage(KeyedStorage):
         if record.owner is not None:
             index = self.index_of(record.owner, record.cookie)
             try:
-                if is_login(record.owner, key.digest, revision):  # be it not the first one
+                if owner_is_new(record.owner, key.digest, revision):  # be it not the first one
                     await self.leave(index, [key.digest])
                 await self.stay(index, key.digest, ttl.total_seconds())
             except StorageUnavailable as error:

@@ -11,7 +11,7 @@ from ..errors import DeserializationError
 from ..record import SessionRecord, decode_record
 from .entry import HEAD_LENGTH, Entry, live, tag_of
 
-__all__ = ("Living", "Member", "batches", "index_name", "is_login", "living")
+__all__ = ("Living", "Member", "batches", "index_name", "living", "owner_is_new")
 
 T = TypeVar("T")
 
@@ -61,7 +61,7 @@ def living(member: Member, entry: Entry | None, left: float | None, now: float) 
     return Living(member, replace(record, state={}), expires)
 
 
-def is_login(owner: str, digest: str, before: object) -> bool:
+def owner_is_new(owner: str, digest: str, before: object) -> bool:
     """Whether a record that is this owner's now was not before, as far as is known.
 
     :param before: the revision that was replaced; of what was loaded, that is an entry.
