@@ -143,14 +143,11 @@ class Commit(Writes):
 
     async def _delete(self) -> None:
         # First, so that all is still to be done where one fails. Who is left logs nobody out.
-        key, record, _ = self._loaded
         storage, patience = self._storage, self._conflict_timeout
         self.others_ended += await end_others(storage, self.others, self._loaded, patience)
         # Where there is none, it was ended already: to be logged out is what was asked for.
-        self.ended_it = await (
-            end(storage, self._loaded, patience) if self.moves else storage.delete(key)
-        )
-        self.ended = record.id
+        self.ended_it = await end(storage, self._loaded, patience)
+        self.ended = self._loaded.record.id
         self.stored = None
 
     async def _update_ttl(self) -> None:

@@ -31,7 +31,7 @@ async def end(storage: AbstractStorage, stored: StoredRecord, patience: float) -
         if latest is None:
             return False
         stored = latest
-        return await storage.delete(latest.key, revision=latest.revision)
+        return await storage.end(latest)
 
     async def again(_: StoredRecord | None) -> StoredRecord | None:
         return await find_record(storage, stored.key, stored.record.cookie)
@@ -39,8 +39,10 @@ async def end(storage: AbstractStorage, stored: StoredRecord, patience: float) -
     try:
         _, ended = await until_it_wins(attempt, again, first, patience)
     except SessionConflict:
-        # Writes alone cannot stop it, and that a rotation slips in as well is not to be expected.
-        return await storage.delete(stored.key)
+        # Writes cannot stop it. Who was first may have rotated the key; and a key that has just
+        # been rotated, or is not due for it, is not rotated before it is deleted.
+        latest = await again(stored)
+        return latest is not None and await storage.delete(latest.key)
     return ended
 
 

@@ -133,6 +133,10 @@ class Recorded(AbstractStorage):
             self.keys.add(stored.key.value)
             return stored
 
+    async def end(self, stored: StoredRecord) -> bool:
+        async with self._call("delete", stored.key):
+            return await self.inner.end(stored)
+
     def includes(self, revision: object, written: object) -> bool:
         return self.inner.includes(revision, written)
 

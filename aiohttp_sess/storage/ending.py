@@ -1,7 +1,8 @@
-"""Ending a session only if it is still the version that was loaded, as a renewal ends the old one.
+"""Ending a session only if it is still the version that was loaded.
 
-An end of our own is put in its place first. Where that was sent again after a lost reply, the end
-says that it was us, and not a logout, who ended the session.
+A renewal puts an end of its own in the place of the old one first. Where that was sent again after
+a lost reply, the end says that it was us, and not a logout, who ended the session. To a purge it is
+all one, so it does with one step.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Protocol
 from ..errors import SessionConflict, StorageUnavailable
 from .entry import END_TTL, Entry, Version, leading, new_end
 
-__all__ = ("Backend", "end_version")
+__all__ = ("Backend", "end_version", "end_version_at_once")
 
 logger = logging.getLogger("aiohttp_sess")
 
@@ -30,17 +31,17 @@ class Backend(Protocol):
 
     async def remove(self, name: str) -> bool: ...
 
+    async def remove_version(self, name: str, version: Version) -> bool: ...
+
 
 async def end_version(backend: Backend, name: str, version: Version) -> bool:
-    """Remove this version of an entry; False where it is gone.
+    """Remove this version of an entry, and know of it again; False where it is gone.
 
     :raises SessionConflict: where it is another by now.
     """
     end = new_end()
     if not await backend.replace(name, end, END_TTL, version):
-        entry = await backend.read(name, None)
-        if leading(entry, backend.clock()) is not None:
-            raise SessionConflict("another request has written this session's record")
+        entry = await _gone(backend, name)
         if entry is None or entry.value != end:
             return False
     try:
@@ -48,3 +49,19 @@ async def end_version(backend: Backend, name: str, version: Version) -> bool:
     except StorageUnavailable as error:
         logger.warning("the end of a session stays until its TTL is over: %s", error)
     return True
+
+
+async def end_version_at_once(backend: Backend, name: str, version: Version) -> bool:
+    """The same in one step. Where that was sent again after a lost reply, it answers False."""
+    if await backend.remove_version(name, version):
+        return True
+    await _gone(backend, name)
+    return False
+
+
+async def _gone(backend: Backend, name: str) -> Entry | None:
+    """What is there instead of a version that is gone: no other one of it."""
+    entry = await backend.read(name, None)
+    if leading(entry, backend.clock()) is not None:
+        raise SessionConflict("another request has written this session's record, or moved it")
+    return entry

@@ -117,6 +117,9 @@ class EpochStorage(KeyedStorage):
             return was_there and await self._goes_on(revision)
         return was_there
 
+    async def end(self, stored: StoredRecord) -> bool:
+        return await super().end(stored._replace(revision=_version(stored.revision)))
+
     def includes(self, revision: object, written: object) -> bool:
         return super().includes(_version(revision), _version(written))
 

@@ -94,6 +94,18 @@ class AbstractStorage(ABC):
         :raises SessionConflict: where it was replaced meanwhile.
         """
 
+    async def end(self, stored: StoredRecord) -> bool:
+        """End the session of a record as it was loaded or written: what a purge does. False where
+        there is none any more.
+
+        By default it is `delete`: with the revision where keys are rotated, so that none of them is
+        taken for another. Override it where the backend can do that faster, as `KeyedStorage` does.
+
+        :raises SessionConflict: where it was replaced, or moved, meanwhile: it is loaded again.
+        """
+        revision = stored.revision if self.rotates_keys else None
+        return await self.delete(stored.key, revision=revision)
+
     async def rotate(
         self,
         key: SessionKey,
@@ -107,7 +119,7 @@ class AbstractStorage(ABC):
         the one that ``revision`` names. Of several calls at once, one is done.
 
         For as long as ``grace``, the old key leads on: `load` answers what is under the new one,
-        and the new key with it; `update`, `rotate`, and `delete` with a revision raise
+        and the new key with it; `update`, `rotate`, `end`, and `delete` with a revision raise
         SessionConflict, so that the caller loads it again. To all else it is a key with nothing
         under it, and so it is to `load` where the record under the new key was ended.
 

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 from ..errors import DeserializationError, SessionConflict, SessionGone, StorageUnavailable
 from ..record import SessionRecord, decode_record
-from .ending import end_version
+from .ending import end_version, end_version_at_once
 from .entry import (
     HEAD_LENGTH,
     Entry,
@@ -26,6 +26,7 @@ from .entry import (
     is_in,
     leading,
     live,
+    new_end,
     tag_of,
     version_of,
 )
@@ -93,6 +94,12 @@ class KeyedStorage(AbstractStorage):
     @abstractmethod
     async def remove(self, name: str) -> bool:
         """Remove the entry; False where there is none."""
+
+    async def remove_version(self, name: str, version: Version) -> bool:
+        """Remove the entry if it is still this version: see `replace`. Override it where the backend
+        can; by default, something that is no record takes its place for a second.
+        """
+        return await self.replace(name, new_end(), 1.0, version)
 
     async def touch(self, name: str, ttl: float) -> bool:
         """Let the entry's lifetime start anew; False where it is no record: see `live`."""
@@ -212,6 +219,10 @@ class KeyedStorage(AbstractStorage):
         return await (
             self.remove(name) if revision is None else end_version(self, name, _given(revision))
         )
+
+    async def end(self, stored: StoredRecord) -> bool:
+        name = self.key_prefix + stored.key.digest
+        return await end_version_at_once(self, name, _given(stored.revision))
 
     # -- inside ---------------------------------------------------------------------------------
 

@@ -87,6 +87,14 @@ class MemoryStorage(IndexedStorage):
         self._drop(name)
         return True
 
+    async def remove_version(self, name: str, version: Version) -> bool:
+        current = self._value(name)
+        return (
+            current is not None
+            and current[:STAMP_LENGTH] == version.stamp
+            and await self.remove(name)
+        )
+
     # -- the index --------------------------------------------------------------------------------
 
     async def enter(

@@ -23,6 +23,7 @@ try:
 
     from .pipelines import Pipelines
     from .redis_index import RedisIndex
+    from .scripts import REMOVE
 except ImportError as error:
     raise ImportError(
         'RedisStorage needs redis-py: pip install "aiohttp-sess[redis]"', name=error.name
@@ -157,6 +158,10 @@ class RedisStorage(RedisIndex):
 
     async def remove(self, name: str) -> bool:
         return bool(await self._ask("DEL", name))
+
+    async def remove_version(self, name: str, version: Version) -> bool:
+        # Also where Redis is full, and takes nothing in the place of the entry.
+        return bool(await self._run(REMOVE, name, version.stamp))
 
     async def together(self, *calls: Coroutine[Any, Any, Any]) -> list[Any]:
         with self._pipelines.together():

@@ -21,7 +21,7 @@ from ..errors import StorageUnavailable
 from ..record import SessionRecord
 from .entry import Entry
 from .indexed import IndexedStorage
-from .interface import SessionKey
+from .interface import SessionKey, StoredRecord
 from .members import Member, batches
 from .scripts import ENTER, MEMBERS, Script
 from .seen import LOOK_EVERY, Seen
@@ -121,14 +121,22 @@ class RedisIndex(IndexedStorage):
 
     async def delete(self, key: SessionKey, *, revision: object = None) -> bool:
         was_there = await super().delete(key, revision=revision)
-        index = self._seen.index_of(key.digest)
-        if index is not None:
-            self._later(self.leave(index, [key.digest]))
+        self._leave_soon(key.digest)
+        return was_there
+
+    async def end(self, stored: StoredRecord) -> bool:
+        was_there = await super().end(stored)
+        self._leave_soon(stored.key.digest)
         return was_there
 
     async def finish(self) -> None:
         """Wait for what is under way beside the requests."""
         await asyncio.gather(*self._chores, return_exceptions=True)
+
+    def _leave_soon(self, digest: str) -> None:
+        index = self._seen.index_of(digest)
+        if index is not None:
+            self._later(self.leave(index, [digest]))
 
     def _enter_if_due(self, index: str, digest: str, ttl: float) -> None:
         if self._seen.is_due(digest, ttl):

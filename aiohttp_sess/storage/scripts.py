@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 
-__all__ = ("ENTER", "MEMBERS", "Script")
+from .entry import STAMP_LENGTH
+
+__all__ = ("ENTER", "MEMBERS", "REMOVE", "Script")
 
 
 class Script:
@@ -50,3 +52,10 @@ return {string.format('%.0f', now), redis.call(
 """)
 """The latest login that there can be by now; and digests and logins by turns, so many, from a login
 on."""
+
+# A missing key has no first bytes, and no stamp is empty: what is gone never matches.
+REMOVE = Script(
+    f"if redis.call('GETRANGE', KEYS[1], 0, {STAMP_LENGTH - 1}) ~= ARGV[1] then return 0 end "
+    "return redis.call('DEL', KEYS[1])"
+)
+"""Remove an entry that begins with a stamp; 1 where that was done."""

@@ -42,7 +42,7 @@ OPERATIONS = {
     "save": Operation("/count", marks("SET\r\n", "add"), ONE, NOTHING),
     "update": Operation("/count", marks("EVAL", "cas"), TWO, TWO),
     "update_ttl": Operation("/read", marks("GETEX\r\n", "touch"), ONE, ONE),
-    "delete": Operation("/purge", marks("DEL\r\n", "delete"), NOTHING, NOTHING),
+    "delete": Operation("/purge", marks("EVAL", "cas"), NOTHING, NOTHING),
     "renew, saving": Operation("/renew", marks("SET\r\n", "add"), ONE, ONE),
     "renew, ending": Operation("/renew", marks("EVAL", "cas"), ONE, NOTHING),
 }

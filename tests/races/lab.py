@@ -85,6 +85,10 @@ class GatedStorage(AbstractStorage):
         await self._pass("delete")
         return await self.inner.delete(key, revision=revision)
 
+    async def end(self, stored: StoredRecord) -> bool:
+        await self._pass("delete")
+        return await self.inner.end(stored)
+
     async def renew(self, old: StoredRecord, record: SessionRecord, ttl: timedelta) -> StoredRecord:
         await self._pass("save")
         stored = await self.inner.renew(old, record, ttl)
