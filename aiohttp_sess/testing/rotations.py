@@ -51,6 +51,8 @@ class RotationCases(Capabilities):
         with pytest.raises(SessionConflict):
             await storage.delete(key, revision=revision)
         with pytest.raises(SessionConflict):
+            await storage.end(old)
+        with pytest.raises(SessionConflict):
             await storage.rotate(key, record, HOUR, revision=revision, grace=_GRACE)
         latest = await self.found(storage, key)
         assert latest.record == new.record
@@ -71,6 +73,27 @@ class RotationCases(Capabilities):
                 assert await storage.load(key) is None
                 assert await storage.load(key, ttl=HOUR) is None
                 assert await storage.update_ttl(key, HOUR) is None
+
+    @needs("rotates_keys")
+    async def test_a_purge_ends_the_session_that_it_knows_or_loads_it_again(
+        self, storage: AbstractStorage
+    ) -> None:
+        old, new = await self._rotated(storage)
+        assert await storage.end(await self.found(storage, old.key)) is True
+        for stored in (new, old):
+            assert await storage.load(stored.key) is None
+        assert await storage.end(new) is False
+        # Of one that was only written since, likewise.
+        loaded = await storage.save(self.new_record(storage, n=1), HOUR)
+        latest = await storage.update(
+            loaded.key, loaded.record, HOUR, revision=loaded.revision
+        )
+        with pytest.raises(SessionConflict):
+            await storage.end(loaded)
+        assert await storage.end(latest) is True
+        assert await storage.load(loaded.key) is None
+        with pytest.raises(SessionGone):
+            await storage.update(latest.key, latest.record, HOUR, revision=latest.revision)
 
     @needs("rotates_keys")
     async def test_a_session_that_ended_gets_no_key(self, storage: AbstractStorage) -> None:
@@ -106,7 +129,11 @@ class RotationCases(Capabilities):
         for n in range(_MANY):
             key, record, revision = await storage.save(self.new_record(storage, n=n), HOUR)
             rotate = storage.rotate(key, record, HOUR, revision=revision, grace=_GRACE)
-            delete = storage.delete(key, revision=revision)
+            delete = (
+                storage.end(StoredRecord(key, record, revision))
+                if n % 4 < 2
+                else storage.delete(key, revision=revision)
+            )
             if n % 2:
                 rotated, ended = await asyncio.gather(rotate, delete, return_exceptions=True)
             else:
