@@ -43,11 +43,13 @@ from .owners import OwnedSession, end_sessions, sessions_of
 from .record import SessionRecord
 from .secret import SecretKey
 from .session import Session, SessionStatus, StateKey
+from .sockets import Binding
 from .storage.interface import StoredRecord
 
 __version__ = "0.1.0"
 
 __all__ = (
+    "Binding",
     "BrowserSession",
     "CookieConfig",
     "CookieContentSecurity",

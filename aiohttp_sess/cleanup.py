@@ -3,31 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 
 from .handle import SessionHandle
+from .storage.interface import AbstractStorage
 
 __all__ = ("run_until_cleanup",)
 
-# How many running applications use a storage: nested ones may share it, and the last one closes it.
-_RUNNING: Counter[int] = Counter()  # by their id()
+# The storages of each running application: nested ones may share one, and the last one closes it.
+# It is no key of a dict: a user's own may be equal to another, or have no hash.
+_RUNNING: list[list[AbstractStorage]] = []
 
 
 async def run_until_cleanup(handles: Sequence[SessionHandle]) -> AsyncIterator[None]:
     """For ``cleanup_ctx`` of the application that has these handles."""
-    storages = {id(handle.storage): handle.storage for handle in handles}.values()
-    for storage in storages:
-        _RUNNING[id(storage)] += 1
+    storages: list[AbstractStorage] = []
+    for handle in handles:
+        if not _is_in(storages, handle.storage):
+            storages.append(handle.storage)
+    _RUNNING.append(storages)
     for handle in handles:
         handle.events.freeze()
     yield
     under_way = [each for handle in handles for each in (handle.commits, handle.events)]
     await asyncio.gather(*(each.drain() for each in under_way))
     async with AsyncExitStack() as closing:  # all of them, also where one of them fails
+        _RUNNING[:] = [each for each in _RUNNING if each is not storages]
         for storage in storages:
-            _RUNNING[id(storage)] -= 1
-            if not _RUNNING[id(storage)]:
-                del _RUNNING[id(storage)]
+            if not any(_is_in(others, storage) for others in _RUNNING):
                 closing.push_async_callback(storage.close)
+
+
+def _is_in(storages: Sequence[AbstractStorage], storage: AbstractStorage) -> bool:
+    return any(each is storage for each in storages)

@@ -120,7 +120,7 @@ class Commit(Writes):
         return self._carry_out(plan, self._snapshot() if saves else None)
 
     async def _carry_out(self, plan: Plan, saved: Snapshot | None) -> None:
-        self.ended, self.ended_it = None, False
+        self.ended, self.ended_it, self.rotated = None, False, False
         for step in plan.storage:
             if step is StorageStep.UPDATE_TTL:
                 await self._update_ttl()

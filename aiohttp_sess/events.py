@@ -46,6 +46,7 @@ __all__ = (
     "Purged",
     "Rejected",
     "Renewed",
+    "Rotated",
     "StorageFailure",
 )
 
@@ -59,8 +60,7 @@ class Event:
     """Something happened to a session, or to a request that wanted one.
 
     ``kind`` tells the sessions of an application apart: the name of the session cookie, or where
-    there is none, of the header and a colon. ``id``, where there is one, is the public id:
-    `Session.id`.
+    there is none, of the header and a colon. ``id``, if there is one, is the public `Session.id`.
     """
 
     kind: str
@@ -86,6 +86,13 @@ class Renewed(Event):
 
     id: str
     old_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rotated(Event):
+    """A session whose key was older than ``rotate_every`` has another, under the same public id."""
+
+    id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +138,7 @@ class Conflict(Event):
     """A commit lost a compare-and-set: another request had written the session first.
 
     ``attempt`` counts those of this commit from 1; each is told, when the commit is over.
-    ``given_up``: it was the last one, and the commit failed with `SessionConflict`. If not, its
-    operations were done again on the latest record.
+    ``given_up``: it failed with `SessionConflict`. If not, it did its operations once more.
     """
 
     id: str
@@ -178,6 +184,7 @@ class Events:
         self.created: Signal[Created] = Signal(self)
         self.loaded: Signal[Loaded] = Signal(self)
         self.renewed: Signal[Renewed] = Signal(self)
+        self.rotated: Signal[Rotated] = Signal(self)
         self.purged: Signal[Purged] = Signal(self)
         self.expired: Signal[Expired] = Signal(self)
         self.rejected: Signal[Rejected] = Signal(self)
@@ -188,6 +195,7 @@ class Events:
             Created: self.created,
             Loaded: self.loaded,
             Renewed: self.renewed,
+            Rotated: self.rotated,
             Purged: self.purged,
             Expired: self.expired,
             Rejected: self.rejected,

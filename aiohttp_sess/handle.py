@@ -24,6 +24,17 @@ class SessionHandle:
     :param cookie: the session cookie's name and attributes; None: there is none.
     :param lifecycle: how long sessions live that have no lifecycle of their own.
     :param transports: all that there are; None: ``transport`` is the only one.
+
+    What an application may read, or set before it starts:
+
+    - ``storage``, ``cookie``, ``lifecycle``: as above, read only.
+    - ``name``: what records are bound to: the name of the cookie, or of the header and a colon.
+    - ``events``: signals of what happens to its sessions (`aiohttp_sess.events.Events`).
+    - ``conflict_timeout``: seconds for which a write does its operations again where other requests
+      of the same session keep writing first, default 5.0; after that, `SessionConflict` is raised.
+    - ``conflicts``: how many writes gave up so, since the start of the process.
+    - ``rotation_grace``: seconds for which an old key leads to its session after a rotation,
+      default 30.
     """
 
     def __init__(

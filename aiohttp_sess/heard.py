@@ -26,6 +26,7 @@ from .events import (
     Purged,
     Rejected,
     Renewed,
+    Rotated,
     StorageFailure,
 )
 from .handle import SessionHandle
@@ -86,6 +87,8 @@ class HeardSaving(Saving):
             note(Created(kind, commit.public_id))
         elif StorageStep.RENEW in todo.storage and commit.ended is not None:
             note(Renewed(kind, commit.public_id, commit.ended))
+        elif commit.rotated:
+            note(Rotated(kind, commit.public_id))
 
     def _note_what_stays(self, todo: Plan, session_id: str) -> int:
         """What a commit has done, also where it fails then; answers how often it tried again."""

@@ -227,7 +227,7 @@ def _signal(
             visit = request[_VISITS][handle]
         except KeyError:  # another application's request
             return
-        if not visit.passes(request, response):
+        if not visit.let_pass(request, response):
             await visit.prepare(request, response)
 
     return mark_response

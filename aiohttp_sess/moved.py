@@ -69,6 +69,7 @@ async def refresh_ttl(
     ended.
 
     :param moves: whether it may have another than it was loaded from.
+    :raises DeserializationError: where it has, and what is under that cannot be read.
     """
     key = await storage.update_ttl(stored.key, ttl)
     if key is None and moves:

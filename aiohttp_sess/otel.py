@@ -6,6 +6,7 @@ metric                               instrument, unit        attributes but ``ai
 ``aiohttp_sess.sessions.created``    counter, {session}
 ``aiohttp_sess.sessions.loaded``     counter, {session}
 ``aiohttp_sess.sessions.renewed``    counter, {session}
+``aiohttp_sess.sessions.rotated``    counter, {session}
 ``aiohttp_sess.sessions.purged``     counter, {session}
 ``aiohttp_sess.sessions.expired``    counter, {session}      ``aiohttp_sess.cause``
 ``aiohttp_sess.keys.rejected``       counter, {request}
@@ -28,6 +29,7 @@ of exceptions.
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 import weakref
 from collections import Counter
@@ -49,7 +51,17 @@ except ImportError as error:
 
 __all__ = ("StorageTimer", "instrument")
 
-_OPERATIONS = ("load", "save", "renew", "update", "update_ttl", "rotate", "delete", "end", "sessions_of")
+_OPERATIONS = (
+    "load",
+    "save",
+    "renew",
+    "update",
+    "update_ttl",
+    "rotate",
+    "delete",
+    "end",
+    "sessions_of",
+)
 _OF_OWNERS = ("end_sessions", "limit_sessions")  # None is no sign that there is nothing
 _SYSTEMS = {"RedisStorage": "redis", "MemcachedStorage": "memcached"}
 # Seconds: what the semantic conventions for database metrics ask for.
@@ -60,6 +72,7 @@ _COUNTERS = (
     ("created", "sessions.created", "{session}", "Sessions saved for the first time"),
     ("loaded", "sessions.loaded", "{session}", "Sessions that requests brought"),
     ("renewed", "sessions.renewed", "{session}", "Sessions that got a new key"),
+    ("rotated", "sessions.rotated", "{session}", "Sessions whose key was old, and got another"),
     ("purged", "sessions.purged", "{session}", "Sessions that a purge ended"),
     ("expired", "sessions.expired", "{session}", "Sessions found to be over"),
     ("rejected", "keys.rejected", "{request}", "Requests with a key that does not unseal"),
@@ -72,6 +85,7 @@ _FIELDS = ("cause", "given_up", "operation")
 # Of each handle, the provider that it was instrumented for; None: the global one.
 _INSTRUMENTED: weakref.WeakKeyDictionary[SessionHandle, metrics.MeterProvider | None]
 _INSTRUMENTED = weakref.WeakKeyDictionary()
+_LOCK = threading.Lock()  # metrics are read in a thread of the exporter's
 
 
 def instrument(handle: SessionHandle, meter_provider: metrics.MeterProvider | None = None) -> None:
@@ -95,7 +109,8 @@ def instrument(handle: SessionHandle, meter_provider: metrics.MeterProvider | No
     for signal, name, unit, description in _COUNTERS:
         counter = meter.create_counter(f"aiohttp_sess.{name}", unit, description)
         getattr(handle.events, signal).append(_Count(counter))
-    _INSTRUMENTED[handle] = meter_provider
+    with _LOCK:
+        _INSTRUMENTED[handle] = meter_provider
     # Of several with one name, the SDK keeps the first: it tells of all handles.
     meter.create_observable_up_down_counter(
         "aiohttp_sess.websockets.bound",
@@ -212,7 +227,9 @@ def _class_of(error: BaseException) -> str:
 def _bound(provider: metrics.MeterProvider | None) -> Iterable[metrics.Observation]:
     """How many websockets are bound, by kind of session. Called in a thread of the exporter's."""
     bound = Counter[str]()
-    for handle, its in list(_INSTRUMENTED.items()):
+    with _LOCK:
+        instrumented = list(_INSTRUMENTED.items())
+    for handle, its in instrumented:
         if its is provider:
             bound[handle.events.kind] += len(handle.sockets)
     return [metrics.Observation(n, {"aiohttp_sess.kind": kind}) for kind, n in bound.items()]

@@ -11,6 +11,7 @@ from .alive import look_for
 from .commit import Commit
 from .errors import (
     CookieTooLarge,
+    DeserializationError,
     SerializationError,
     SessionConflict,
     SessionError,
@@ -28,6 +29,8 @@ from .turns import Turns
 __all__ = ("Saving",)
 
 logger = logging.getLogger("aiohttp_sess")
+
+_NOT_REFRESHED = (CookieTooLarge, SerializationError, DeserializationError)
 
 
 class Saving:
@@ -174,8 +177,9 @@ class Saving:
                 logger.warning("session %s keeps its key for now: %s", commit.public_id, error)
                 commit.refreshed, commit.rotates = True, False
                 self._tell_new_key()  # it may have been another request that gave it one
-            elif only_refreshes(todo) and isinstance(error, CookieTooLarge | SerializationError):
-                # Who only reads does not fail as a record, or its cookie, has no room for more.
+            elif only_refreshes(todo) and isinstance(error, _NOT_REFRESHED):
+                # Who only reads does not fail as a record, or its cookie, has no room for more, or
+                # as what another request has written since is of a later release.
                 text = "session %s: its TTL does not start anew: %s"
                 logger.warning(text, commit.public_id, error)
                 commit.refreshed, commit.rekeyed = True, False

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple, Protocol
 
@@ -25,6 +25,7 @@ Alive = Callable[[bool], Awaitable[bool]]
 
 _POLICY_VIOLATION = 1008  # RFC 6455 §7.4.1
 _CLOSE_TIMEOUT = 5.0  # seconds
+_LOOKERS = 16  # sessions that are looked at together, where it is to be all of them
 
 
 class Socket(Protocol):
@@ -111,7 +112,7 @@ class Sockets:
 
     def __len__(self) -> int:
         """How many there are."""
-        return sum(map(len, self._by_request.values()))
+        return sum(map(len, list(self._by_request.values())))  # metrics ask from another thread
 
     def bind(
         self, request: object, socket: Socket, session_id: str, alive: Alive, check_every: float
@@ -145,9 +146,14 @@ class Sockets:
 
     def look_at_all(self) -> None:
         """Sessions have ended of which nobody knows which: look at each, and close its sockets."""
-        for bounds in self._by_session.values():
-            for bound in bounds:
-                self._close(bound.binding.look())
+        left = iter([bound for bounds in self._by_session.values() for bound in bounds])
+        for _ in range(min(_LOOKERS, len(self))):
+            self._close(self._look_at(left))
+
+    async def _look_at(self, left: Iterator[_Bound]) -> None:
+        """Look at the sessions that nobody else has taken yet, one after the other."""
+        for bound in left:
+            await bound.binding.look()
 
     def _vanish(self, session_id: str) -> None:
         """A socket of a session found that it is not there; others of it may find that too."""

@@ -136,8 +136,8 @@ class Visit:
             )
         self._phase = _Phase.ABANDONED
 
-    def passes(self, request: web.BaseRequest, response: web.StreamResponse) -> bool:
-        """The headers of ``response`` are about to be sent, and there is nothing to save first;
+    def let_pass(self, request: web.BaseRequest, response: web.StreamResponse) -> bool:
+        """Let a response go whose headers are about to be sent, if there is nothing to save first;
         False where there is something to `prepare`.
         """
         saving = self._saving

@@ -44,6 +44,7 @@ class Writes:
     fits: Callable[..., object] = staticmethod(lambda key, max_age: None)
     """Raises where the client cannot take a key: a renewal then leaves the old one as it was."""
     conflicts = 0  # how often a commit tried again
+    rotated = False  # whether the last `carry_out` gave the session another key as it was due
     _doubts: Doubts | None = None
     _reaches_client = True  # whether the client is told of what is being saved
 
@@ -120,7 +121,7 @@ class Writes:
             may_be_refused = self._limit is not None and is_login(saved.record, stored)
             if self.terms.is_due(stored.record) and not may_be_refused:
                 record = self.terms.with_new_key(saved.record)
-                return await self._in_doubt(
+                rotated = await self._in_doubt(
                     saved,
                     self._storage.rotate(
                         stored.key,
@@ -130,6 +131,8 @@ class Writes:
                         grace=self.terms.grace(stored.record.lifetime),
                     ),
                 )
+                self.rotated = True
+                return rotated
             # Another request was first, or the next one does it.
             return await self._update(saved) if changed else stored
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import pydoc
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 import aiohttp_sess
 import aiohttp_sess.storage
@@ -166,6 +168,7 @@ def test_a_missing_client_names_the_extra(name: str, module: str, client: str) -
 
 def test_the_public_names() -> None:
     assert sorted(aiohttp_sess.__all__) == [
+        "Binding",
         "BrowserSession",
         "CookieConfig",
         "CookieContentSecurity",
@@ -256,3 +259,11 @@ def tracked_files() -> list[Path]:
             if not any(fnmatch(part, name) for part in path.parts for name in [".git", *ignored])
         ]
     return [path for path in map(ROOT.joinpath, filter(None, listed)) if path.is_file()]
+
+
+def test_help_says_what_a_handle_has() -> None:
+    handle = aiohttp_sess.setup(web.Application(), aiohttp_sess.storage.MemoryStorage())
+    shown = pydoc.render_doc(handle, renderer=pydoc.plaintext)
+    for name in ("conflict_timeout", "conflicts", "cookie", "events", "lifecycle", "name"):
+        assert f"``{name}``" in shown and hasattr(handle, name)
+    assert "rotation_grace" in shown

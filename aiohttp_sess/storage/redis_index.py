@@ -78,18 +78,20 @@ class RedisIndex(IndexedStorage):
         await self._ask("ZREM", index, *digests)
 
     async def members(self, index: str) -> tuple[float, list[Member]]:
-        start, latest, found = None, 0.0, dict[bytes, Member]()
+        start, latest, found, most = None, 0.0, dict[bytes, Member](), _PAGE
         while True:
             # By pages, so that nobody waits for a long answer. Of a session that is renewed
             # meanwhile, both records have one login, so a page has the one or the other.
-            now, page = await self._run(MEMBERS, index, latest, _PAGE, **{NEVER_DECODE: True})
+            now, page = await self._run(MEMBERS, index, latest, most, **{NEVER_DECODE: True})
             start = float(now) if start is None else start
             before = len(found)
             for digest, login in zip(page[::2], page[1::2], strict=True):
                 latest = float(login)
                 found[digest] = Member(digest.decode(), latest)
-            if len(page) < 2 * _PAGE or len(found) == before:
+            if len(page) < 2 * most:
                 return start, list(found.values())
+            if len(found) == before:  # a page of one login: the rest is behind it
+                most *= 2
 
     async def read_all(self, names: Sequence[str]) -> Sequence[tuple[Entry | None, float | None]]:
         commands = [(command, name) for command in ("GET", "PTTL") for name in names]

@@ -85,9 +85,7 @@ class RotationCases(Capabilities):
         assert await storage.end(new) is False
         # Of one that was only written since, likewise.
         loaded = await storage.save(self.new_record(storage, n=1), HOUR)
-        latest = await storage.update(
-            loaded.key, loaded.record, HOUR, revision=loaded.revision
-        )
+        latest = await storage.update(loaded.key, loaded.record, HOUR, revision=loaded.revision)
         with pytest.raises(SessionConflict):
             await storage.end(loaded)
         assert await storage.end(latest) is True

@@ -82,6 +82,7 @@ def signals(handle: SessionHandle) -> list[Any]:
         events.created,
         events.loaded,
         events.renewed,
+        events.rotated,
         events.purged,
         events.expired,
         events.rejected,

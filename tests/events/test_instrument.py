@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import gc
+import sys
+import threading
 import weakref
 from typing import Any
 
 import pytest
+from aiohttp import web
 
-from aiohttp_sess import CookieConfig, otel, setup
+from aiohttp_sess import CookieConfig, SessionHandle, otel, setup
 from aiohttp_sess.otel import instrument
 from aiohttp_sess.storage import AbstractStorage, CookieStorage, MemoryStorage
 from aiohttp_sess.storage.redis import RedisStorage
@@ -79,3 +82,31 @@ def test_system_is_told_by_the_class(bases: tuple[type, ...], name: str, system:
     kind = type(name, bases, {})
     storage: AbstractStorage = object.__new__(kind)
     assert otel._system(storage) == system
+
+
+def test_metrics_are_read_in_a_thread_while_handles_are_instrumented(meter: Meter) -> None:
+    handles: list[SessionHandle] = []
+    failures: list[Exception] = []
+    done = threading.Event()
+
+    def export() -> None:
+        while not done.is_set():
+            try:
+                list(otel._bound(meter.provider))
+            except Exception as error:
+                failures.append(error)
+                return
+
+    thread = threading.Thread(target=export)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    thread.start()
+    try:
+        for _ in range(300):
+            handles.append(setup(web.Application(), MemoryStorage()))
+            instrument(handles[-1], meter.provider)
+    finally:
+        done.set()
+        thread.join()
+        sys.setswitchinterval(interval)
+    assert failures == []

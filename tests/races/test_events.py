@@ -196,3 +196,29 @@ async def test_a_look_that_outlives_its_websocket_leaves_nothing_behind() -> Non
         await asyncio.sleep(0)
     assert told == ["first"]
     assert not sockets._vanished
+
+
+async def test_to_look_at_all_asks_for_some_at_a_time() -> None:
+    """A storage that cannot say whose sessions ended is not asked for thousands at once."""
+    at_once = most = looked = 0
+
+    async def alive(refresh: bool) -> bool:
+        nonlocal at_once, most, looked
+        at_once, looked = at_once + 1, looked + 1
+        most = max(most, at_once)
+        await asyncio.sleep(0)
+        at_once -= 1
+        return True
+
+    class Open:
+        async def close(self, *, code: int = 1000, message: bytes = b"") -> bool:
+            raise AssertionError("its session is there")
+
+    sockets, request = Sockets(), object()
+    for number in range(100):
+        sockets.bind(request, Open(), f"id {number}", alive, 3600)
+    sockets.look_at_all()
+    while sockets._closing:
+        await asyncio.sleep(0)
+    assert (looked, most) == (100, 16)
+    sockets.release(request)

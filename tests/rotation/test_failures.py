@@ -8,9 +8,12 @@ from contextlib import suppress
 
 import pytest
 
-from aiohttp_sess import Session, SessionConflict, StorageUnavailable
+from aiohttp_sess import PersistentSession, Session, SessionConflict, StorageUnavailable
+from aiohttp_sess.storage import SessionKey
+from aiohttp_sess.storage.entry import HEAD_LENGTH, version_of
 
 from ..races.lab import purge
+from . import AGE
 from .rotating import RotatingLab, read, write
 
 STEPS = pytest.mark.parametrize(
@@ -62,6 +65,26 @@ async def test_a_writer_who_goes_on_has_written_once(
     assert reply.status == 200
     assert reply.cookie not in (None, cookie)
     assert await lab.state(cookie) == await lab.state(reply.cookie or "") == {"n": 2}
+
+
+async def test_a_reader_does_not_fail_where_its_successor_cannot_be_read(
+    touching_lab: RotatingLab, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Written by a later release, say. Nor does it tell the client of the key that it came with."""
+    lab, backend = touching_lab, touching_lab.inner.inner
+    cookie = await lab.begin(n=1)
+    slow = await lab.slow(read, cookie)
+    lab.clock.advance(AGE.total_seconds())
+    new = (await lab.request(read, cookie)).cookie
+    name = backend.name_of(SessionKey(new or ""))
+    entry = await backend.read(name or "", None)
+    assert name and entry is not None
+    garbage = entry.value[:HEAD_LENGTH] + b"garbage"
+    assert await backend.replace(name, garbage, 60, version_of(entry))
+    reply = await slow.go_on()
+    assert (reply.status, reply.cookies) == (200, [])
+    persistent = isinstance(lab.handle.lifecycle, PersistentSession)
+    assert ("its TTL does not start anew" in caplog.text) == persistent
 
 
 @pytest.mark.parametrize("ending", [True, False])

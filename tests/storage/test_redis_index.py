@@ -235,3 +235,20 @@ async def test_the_servers_clock_is_set_back() -> None:
         ]
         assert len(await storage.end_sessions("ferris", "id")) == 2
         await storage.close()
+
+
+async def test_more_dead_members_of_one_login_than_a_page_has(
+    storage: RedisStorage, client: Any
+) -> None:
+    """As many renewals leave them whose ends were never told to the index."""
+    first = await log_in(storage)
+    name = await index(storage)
+    login = await client.zscore(name, first.key.digest)
+    await client.zadd(name, {f"{number:064x}": login for number in range(1700)})
+    later = [await log_in(storage) for _ in range(2)]
+    await chores(storage)
+    await client.zadd(name, {f"{number:064x}": login for number in range(1700)})
+    _, members = await storage.members(name)
+    assert len(members) == 1703
+    assert await ids(storage) == {each.record.id for each in (first, *later)}
+    assert await client.zcard(name) == 3
