@@ -263,7 +263,7 @@ def tracked_files() -> list[Path]:
 
 def test_help_says_what_a_handle_has() -> None:
     handle = aiohttp_sess.setup(web.Application(), aiohttp_sess.storage.MemoryStorage())
-    shown = pydoc.render_doc(handle, renderer=pydoc.plaintext)
+    shown = pydoc.plain(pydoc.render_doc(handle))
     for name in ("conflict_timeout", "conflicts", "cookie", "events", "lifecycle", "name"):
         assert f"``{name}``" in shown and hasattr(handle, name)
     assert "rotation_grace" in shown

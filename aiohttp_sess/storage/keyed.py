@@ -96,7 +96,7 @@ class KeyedStorage(AbstractStorage):
         """Remove the entry; False where there is none."""
 
     async def remove_version(self, name: str, version: Version) -> bool:
-        """Remove the entry if it is still this version: see `replace`. Override it where the backend
+        """Remove the entry if it is still this version: see `replace`. Override it where a backend
         can; by default, something that is no record takes its place for a second.
         """
         return await self.replace(name, new_end(), 1.0, version)

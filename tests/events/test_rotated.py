@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
-from aiohttp_sess import BrowserSession
+from aiohttp import web
+
+from aiohttp_sess import BrowserSession, get_session
 from aiohttp_sess.events import Loaded, Rotated
 from aiohttp_sess.otel import instrument
 
@@ -19,14 +21,20 @@ ROTATES = BrowserSession(rotate_every=AGE)
 
 
 async def test_the_request_that_rotates_it_tells(listen: Listen, meter: Meter) -> None:
+    async def write_twice(request: web.Request) -> web.Response:
+        session = await get_session(request)
+        for session["n"] in range(2):
+            await session.save()
+        return web.Response()
+
     storage = memory()
-    app = application(storage, lifecycle=ROTATES)
+    app = application(storage, {"/twice": write_twice}, lifecycle=ROTATES)
     heard = listen(app[HANDLE])
     instrument(app[HANDLE], meter.provider)
     async with serve(app) as server:
         await server.get("/write")
         session_id = getattr(heard[0], "id", "")
-        for path in ("/read", "/write"):
+        for path in ("/read", "/write", "/twice"):
             storage.clock.advance(AGE.total_seconds())
             heard.clear()
             await server.get(path)
@@ -34,7 +42,7 @@ async def test_the_request_that_rotates_it_tells(listen: Listen, meter: Meter) -
             heard.clear()
             await server.get(path)
             assert heard == [Loaded("id", session_id)]
-    assert meter.counts("aiohttp_sess.sessions.rotated") == [({"aiohttp_sess.kind": "id"}, 2)]
+    assert meter.counts("aiohttp_sess.sessions.rotated") == [({"aiohttp_sess.kind": "id"}, 3)]
 
 
 async def test_one_of_two_at_once_tells_and_one_that_fails_does_not(listen: Listen) -> None:
