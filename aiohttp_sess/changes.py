@@ -8,7 +8,7 @@ from typing import Any
 
 from .edits import Edits
 from .errors import SessionValueError
-from .operations import Snapshot
+from .operations import Snapshot, with_state
 from .record import EncodedState, Lifetime, SessionRecord, new_id
 from .status import SessionStatus, stronger
 from .watched import WatchedState
@@ -24,21 +24,28 @@ class Changes(Edits):
     :param clock: the time now, Unix time in seconds.
     """
 
+    # Most requests change none of these, so they begin on the class.
+    renewing = False
+    purging = False
+    _forced = False
+    _outcome = SessionStatus.UNCHANGED  # of what was saved already in this request
+    # How often each was asked for, to tell what was saved from what was asked for since.
+    _forces = _renewals = _purges = 0
+
     def __init__(self, record: SessionRecord, *, stored: bool, clock: Callable[[], float]) -> None:
         self.clock = clock
-        self._outcome = SessionStatus.UNCHANGED  # of what was saved already in this request
-        # How often each was asked for, to tell what was saved from what was asked for since.
-        self._forces = self._renewals = self._purges = 0
-        self._start(record, stored=stored)
-
-    def _start(self, record: SessionRecord, *, stored: bool) -> None:
+        self.stored = stored
         self._record = record
         self._begin(EncodedState.of(record.state).raw)
         self._fields: dict[str, Any] = {}  # fields of the record that this request set
-        self._forced = False
+
+    def _start_over(self, record: SessionRecord, *, stored: bool, purging: bool = False) -> None:
         self.stored = stored
-        self.renewing = False
-        self.purging = False
+        self._record = record
+        self._begin(EncodedState.of(record.state).raw)
+        self._fields = {}
+        self._forced = self.renewing = False
+        self.purging = purging
 
     # -- the session ----------------------------------------------------------------------------
 
@@ -164,10 +171,8 @@ class Changes(Edits):
 
     def purge(self) -> None:
         """End the session; what is done from here on is done to a fresh one."""
-        self._start(
-            SessionRecord(created=self.clock(), cookie=self._record.cookie), stored=self.stored
-        )
-        self.purging = True
+        fresh = SessionRecord(created=self.clock(), cookie=self._record.cookie)
+        self._start_over(fresh, stored=self.stored, purging=True)
         self._purges += 1
         self._touch()
 
@@ -179,22 +184,11 @@ class Changes(Edits):
         :param deadline: the record's, Unix time in seconds.
         """
         self.notice()
-        old, state = self._record, EncodedState(dict(self._state.raw))
-        # `dataclasses.replace` takes four times as long.
-        record = SessionRecord(
-            state,
-            old.created,
-            deadline,
-            self.lifetime,
-            self.owner,
-            old.cookie,
-            old.id,
-            self.label,
-            self.authenticated,
-            old.issued,
-            old.refreshed,
-        )
-        done = self._operations.copy(), dict(self._fields), self.renewing
+        fields = self._fields.copy()
+        record = with_state(self._record, EncodedState(self._state.raw.copy()), deadline)
+        if fields:
+            record = dataclasses.replace(record, **fields)
+        done = self._operations.copy(), fields, self.renewing
         return Snapshot(record, *done, self._forces, self._renewals, self._purges)
 
     def settle(self, saved: Snapshot, record: SessionRecord) -> None:
@@ -228,7 +222,7 @@ class Changes(Edits):
 
         :param stored: whether a storage holds it.
         """
-        self._start(record, stored=stored)
+        self._start_over(record, stored=stored)
 
     def rebase(self, latest: SessionRecord, saved: Snapshot | None = None) -> Snapshot:
         """Do this request's own operations again, on the ``latest`` record: what it set, deleted or

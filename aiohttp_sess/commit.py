@@ -10,6 +10,7 @@ from .lifecycle import CookieStep, Plan, StorageStep, and_rotate, plan
 from .moved import end, end_others, refresh_ttl
 from .operations import Snapshot
 from .record import SessionRecord
+from .status import SessionStatus
 from .storage.interface import SessionKey, StoredRecord
 from .writes import Writes, gone
 
@@ -24,7 +25,7 @@ class Commit(Writes):
 
     # Most requests change none of these, so they begin on the class.
     refreshed = False
-    """Whether the TTL has started anew in this request."""
+    """Whether the TTL has started anew in this request, or is not to, unless something changes."""
     rotates = False
     """Whether the key was due for rotation when the record was loaded, and still is."""
     others: Sequence[SessionKey] = ()  # further ones of the request; a purge ends those, too
@@ -46,13 +47,12 @@ class Commit(Writes):
 
         :param sent: whether the headers are gone, so that the client cannot be told of a new key.
         """
-        own = self.changes.lifetime
-        todo = plan(
-            self.changes.due,
-            stored=self.stored is not None,
-            worth_saving=self.changes.worth_saving,
-            refresh=None if self.refreshed else self.terms.refresh(own, self.stored),
-        )
+        changes, due = self.changes, self.changes.due
+        refresh = None
+        if due is SessionStatus.UNCHANGED and not self.refreshed:
+            refresh = self.terms.refresh(changes.lifetime, self.stored)
+        stored = self.stored is not None
+        todo = plan(due, stored=stored, worth_saving=changes.worth_saving, refresh=refresh)
         rotates = self.rotates and self.stored is not None and not sent
         return and_rotate(todo) if rotates else todo
 

@@ -37,7 +37,7 @@ async def open_session(handle: SessionHandle, keys: Sequence[SessionKey]) -> Com
             if stored is None:
                 continue
         commit = _commit(handle, stored.record, stored)
-        if refreshed:
+        if refreshed or not (handle.refreshes_always or stored.record.lifetime):
             commit.refreshed = True
         if handle.terms.rotates or stored.record.lifetime:
             commit.rotates = storage.rotates_keys and handle.terms.is_due(stored.record)

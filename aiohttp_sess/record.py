@@ -159,10 +159,11 @@ class _Wire(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
 
 
 _NO_MORE = _More()
+_NOTHING_MORE = (None, None, None, None)
 _PLAIN_LIFETIME = 4  # items that version 1 has
 
-_encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(_Wire)
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(_Wire).decode
 
 
 def encode_record(record: SessionRecord, key_tag: str = "") -> bytes:
@@ -171,29 +172,33 @@ def encode_record(record: SessionRecord, key_tag: str = "") -> bytes:
     :raises SerializationError: where something in it is not JSON.
     """
     try:
-        return _encode(record, key_tag)
+        return _to_wire(record, key_tag)
     except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError):
         raise SerializationError("the session record holds something that is not JSON") from None
 
 
-def _encode(record: SessionRecord, key_tag: str) -> bytes:
-    lifetime = record.lifetime
-    more = _More(record.label, record.authenticated, record.issued, record.refreshed)
-    values = [
-        _PLAIN,
+def _to_wire(record: SessionRecord, key_tag: str) -> bytes:
+    lifetime: tuple[Any, ...] | None = record.lifetime
+    version, more = _PLAIN, (record.label, record.authenticated, record.issued, record.refreshed)
+    if more != _NOTHING_MORE:
+        version = _EXTENDED
+    elif lifetime is not None:
+        if lifetime[_PLAIN_LIFETIME:] == (None, 0.0):
+            lifetime = lifetime[:_PLAIN_LIFETIME]
+        else:
+            version = _EXTENDED
+    values = (
+        version,
         key_tag,
         record.cookie,
         record.id,
         record.created,
         record.deadline,
-        None if lifetime is None else lifetime[:_PLAIN_LIFETIME],
+        lifetime,
         record.owner,
         EncodedState.of(record.state).raw,
-    ]
-    if more != _NO_MORE or (lifetime and lifetime[_PLAIN_LIFETIME:] != (None, 0.0)):
-        values[0], values[6] = _EXTENDED, lifetime
-        values.append(more)
-    return _encoder.encode(values)
+    )
+    return _encode(values if version == _PLAIN else (*values, _More(*more)))
 
 
 def decode_record(data: bytes, key_tag: str = "") -> SessionRecord:
@@ -203,7 +208,7 @@ def decode_record(data: bytes, key_tag: str = "") -> SessionRecord:
     """
     try:
         data.decode()  # strings inside values that stay encoded are not checked by the decoder
-        wire = _decoder.decode(data)
+        wire = _decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         # Without its cause: the decoder's message may quote the data.
         raise DeserializationError(

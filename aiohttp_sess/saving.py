@@ -63,6 +63,8 @@ class Saving:
         """
         if self.commit.idle:
             return None
+        if not self._handle.storage.ends_sessions_early:
+            return await self._save(sent=sent)  # nothing waits, so nobody can come in between
         async with self._turn():
             return await self._save(sent=sent)
 

@@ -21,4 +21,6 @@ _STRENGTH = list(SessionStatus)
 
 def stronger(one: SessionStatus, other: SessionStatus) -> SessionStatus:
     """The one that says more: a session that was renewed and changed is renewed."""
-    return one if one is other else max(one, other, key=_STRENGTH.index)
+    if one is other or other is SessionStatus.UNCHANGED:
+        return one
+    return max(one, other, key=_STRENGTH.index)

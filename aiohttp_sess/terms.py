@@ -23,6 +23,8 @@ from .storage.interface import StoredRecord
 
 __all__ = ("Terms",)
 
+_UNDATED = (None, None, None)
+
 
 class Terms:
     """The terms on which an application keeps sessions.
@@ -35,6 +37,9 @@ class Terms:
         self._default = lifecycle
         self._clock = clock
         self._refreshes_always = refreshes_always(lifecycle)
+        has_no_end = lifecycle.max_lifetime is None
+        self._whole_ttl = lifecycle.ttl if has_no_end else None
+        self._dates_nothing = has_no_end and not spares_refreshes(lifecycle)
         longest = lifecycle.rotate_every
         self.rotates = longest is not None
         """Whether the keys of sessions that have no lifecycle of their own are rotated."""
@@ -83,6 +88,8 @@ class Terms:
         :param reaches_client: whether the cookie lasts as long, if it has a Max-Age.
         """
         record = saved.record
+        if (record.lifetime, record.deadline, record.refreshed) == _UNDATED and self._dates_nothing:
+            return saved  # as most are
         lifecycle, refreshed, end = self.lifecycle(record.lifetime), None, None
         issued = record.issued
         if issued is None and lifecycle.rotate_every and "lifetime" in saved.fields:
@@ -113,6 +120,8 @@ class Terms:
 
     def ttl(self, own: Lifetime | None, created: float) -> timedelta:
         """The idle TTL that a session gets now, cut off at its deadline."""
+        if own is None and self._whole_ttl is not None:
+            return self._whole_ttl
         lifecycle = self.lifecycle(own)
         if lifecycle.max_lifetime is None:
             return lifecycle.ttl

@@ -16,17 +16,20 @@ import msgspec
 from .errors import SessionValueError
 
 __all__ = (
+    "IMMUTABLE",
     "UNENCODABLE",
     "StateKey",
     "check_name",
     "decode_value",
     "encode_value",
-    "is_mutable",
 )
 
 T = TypeVar("T")
 
-_SCALARS = (str, int, float, bool, type(None))
+IMMUTABLE = (str, int, float, bool, type(None))
+"""The types of values that cannot be changed in place."""
+_EXACT = frozenset([str, bool, type(None)])  # what is encoded of these, is read as it was
+_SURE_DIGITS = 18  # and of an int with no more, its sign among them
 _encode = msgspec.json.Encoder().encode
 # Raises msgspec.MsgspecError for a number that Python has no place for.
 decode_value = msgspec.json.Decoder().decode
@@ -131,6 +134,9 @@ def encode_value(name: str, value: object) -> msgspec.Raw:
     """
     try:
         raw = _encode(value)
+        kind = type(value)
+        if kind in _EXACT or (kind is int and len(raw) <= _SURE_DIGITS):
+            return msgspec.Raw(raw)
         _check_depth(raw)
         if decode_value(raw) == value:
             return msgspec.Raw(raw)
@@ -141,11 +147,6 @@ def encode_value(name: str, value: object) -> msgspec.Raw:
     except UNENCODABLE:
         pass
     raise SessionValueError(f"session[{name!r}]: {_complaint(value) or 'the value is not JSON'}")
-
-
-def is_mutable(value: object) -> bool:
-    """Whether ``value`` can be changed in place."""
-    return not isinstance(value, _SCALARS)
 
 
 def _check_depth(raw: bytes) -> None:

@@ -15,12 +15,12 @@ import msgspec
 
 from .errors import SessionValueError
 from .values import (
+    IMMUTABLE,
     UNENCODABLE,
     StateKey,
     check_name,
     decode_value,
     encode_value,
-    is_mutable,
 )
 
 __all__ = ("Key", "WatchedState", "encode_for", "split")
@@ -74,7 +74,7 @@ class WatchedState:
             if typed in known:
                 return known[typed].value
         value = self.decode(key)
-        if is_mutable(value):
+        if not isinstance(value, IMMUTABLE):
             name, typed = split(key)
             # A typed value may be spelled in another way than the one it was stored in.
             seen = self.raw[name] if typed is None else msgspec.Raw(msgspec.json.encode(value))
@@ -90,11 +90,10 @@ class WatchedState:
 
     def put(self, key: Key, raw: msgspec.Raw, value: object = None) -> None:
         """Set a value; ``value`` is the object that it was encoded from, if it is to be watched."""
-        name = key if isinstance(key, str) else key.name
+        name, typed = split(key)
         self.handed_out.pop(name, None)
         self.raw[name] = raw
-        if is_mutable(value):
-            _, typed = split(key)
+        if not isinstance(value, IMMUTABLE):
             self.handed_out[name] = {typed: _HandedOut(value, raw)}
 
     def delete(self, name: str) -> None:

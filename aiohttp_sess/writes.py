@@ -191,9 +191,7 @@ class Writes:
         self.changes.settle(saved, stored.record)
 
     def _snapshot(self) -> Snapshot:
-        changes = self.changes
-        saved = changes.snapshot(self.terms.deadline(changes.lifetime, changes.created))
-        return self.terms.dated(saved, self._reaches_client)
+        return self.terms.dated(self.changes.snapshot(), self._reaches_client)
 
 
 def gone() -> SessionGone:

@@ -78,9 +78,8 @@ class CookieTransport(Transport):
             for pair in self._pair.finditer(line):
                 start = pair.start()
                 # Nothing but blanks may stand between it and the start or the ";" before it.
-                if line[line.rfind(";", 0, start) + 1 : start].strip(" \t"):
-                    continue
-                values.append(pair[1].strip(" \t"))
+                if not line[line.rfind(";", 0, start) + 1 : start].strip(" \t"):
+                    values.append(pair[1].strip(" \t"))
         if len(values) == 1 and (key := self._open(values[0])) is not None:
             return [key]
         return self._choose(values) if values else []
@@ -115,11 +114,10 @@ def _is_secure(request: web.BaseRequest) -> bool:
     """Whether a browser that sent ``request`` keeps a Secure cookie, as far as can be seen here."""
     headers = request.headers
     return (
-        hdrs.X_FORWARDED_PROTO in headers
+        _is_loopback(headers.get(hdrs.HOST, ""))  # browsers trust their own machine
+        or hdrs.X_FORWARDED_PROTO in headers
         or hdrs.FORWARDED in headers
         or request.secure
-        # Browsers trust their own machine.
-        or _is_loopback(request.host)
     )
 
 
