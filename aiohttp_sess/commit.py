@@ -6,6 +6,7 @@ from collections.abc import Coroutine, Sequence
 from datetime import timedelta
 from typing import Any
 
+from .errors import SessionGone
 from .lifecycle import CookieStep, Plan, StorageStep, and_rotate, plan
 from .moved import end, end_others, refresh_ttl
 from .operations import Snapshot
@@ -120,6 +121,14 @@ class Commit(Writes):
         return self._carry_out(plan, self._snapshot() if saves else None)
 
     async def _carry_out(self, plan: Plan, saved: Snapshot | None) -> None:
+        try:
+            await self._do(plan, saved)
+        except SessionGone:
+            if self._doubts:  # of a login, which a parallel request may have given another key
+                await self._count(self._doubts.last)
+            raise
+
+    async def _do(self, plan: Plan, saved: Snapshot | None) -> None:
         self.ended, self.ended_it, self.rotated = None, False, False
         for step in plan.storage:
             if step is StorageStep.UPDATE_TTL:

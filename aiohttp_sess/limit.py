@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
 
-from .errors import SessionConflict, SessionGone, StorageError, TooManySessions
-from .moved import end
+from .errors import (
+    SessionConflict,
+    SessionGone,
+    StorageError,
+    StorageUnavailable,
+    TooManySessions,
+)
 from .record import SessionRecord
 from .storage.interface import AbstractStorage, StoredRecord
 
@@ -75,34 +80,52 @@ class SessionLimit:
             await self._storage.delete(new.key)
             raise TooManySessions(self._most)
 
-    async def admit_update(
-        self, new: StoredRecord, old: StoredRecord, ttl: timedelta, patience: float
-    ) -> None:
-        """The same for one that was updated; where it is refused, the ``old`` one is there again.
+    async def admit_update(self, new: StoredRecord, old: StoredRecord, ttl: timedelta) -> None:
+        """The same for one that was updated. Where it is refused, the ``old`` one is there again;
+        or the session is over, if a parallel request took it for logged in meanwhile.
 
-        :param ttl: the idle TTL of that.
-        :param patience: seconds for which other requests may keep writing it first.
+        :param ttl: the idle TTL of the old one.
+        :raises StorageUnavailable: where it cannot be counted, and was taken back if that could be;
+            the ``revision`` says what that wrote.
         """
         try:
             refused = await self._is_refused(new, old)
-        except StorageError:
-            with suppress(StorageError):  # nobody knows how many there are: this is not one more
-                await self._take_back(new, old, ttl, patience)
+        except StorageUnavailable as error:
+            # Nobody knows how many there are: this is not one more.
+            error.revision = await _revision(self._take_back(new, old, ttl))
             raise
         if refused:
-            await self._take_back(new, old, ttl, patience)
+            await self._take_back(new, old, ttl)
             raise TooManySessions(self._most)
 
-    async def _take_back(
-        self, new: StoredRecord, old: StoredRecord, ttl: timedelta, patience: float
-    ) -> None:
+    async def undo(self, new: StoredRecord, old: StoredRecord, ttl: timedelta) -> object:
+        """Take a login back that had no answer, if it was done and still is there; the revision of
+        what that wrote.
+        """
+        with suppress(SessionConflict, SessionGone):
+            return await _revision(self._restore(new, old, ttl))
+        return None
+
+    async def _take_back(self, new: StoredRecord, old: StoredRecord, ttl: timedelta) -> object:
         try:
-            await self._storage.update(new.key, old.record, ttl, revision=new.revision)
-        except SessionGone:
-            pass
-        except SessionConflict:
+            return await self._restore(new, old, ttl)
+        except (SessionConflict, SessionGone):
             # A parallel request took it for logged in, and may have given it another key.
-            await end(self._storage, new, patience)
+            await self._end(new)
+            return None
+
+    async def _restore(self, new: StoredRecord, old: StoredRecord, ttl: timedelta) -> object:
+        again = await self._storage.update(new.key, old.record, ttl, revision=new.revision)
+        if old.record.owner is not None:
+            # That one had a session less for a while, and may have as many without it by now.
+            with suppress(StorageUnavailable):
+                if await self._is_refused(again, None):
+                    await self._end(again)
+        return again.revision
+
+    async def _end(self, new: StoredRecord) -> None:
+        for session_id in await self._storage.end_login(new):
+            self._ended(session_id)
 
     async def _is_refused(self, new: StoredRecord, old: StoredRecord | None) -> bool:
         if not is_login(new.record, old):
@@ -117,3 +140,11 @@ class SessionLimit:
 def is_login(record: SessionRecord, old: StoredRecord | None) -> bool:
     """Whether a record has an owner that the ``old`` one did not have."""
     return record.owner is not None and (old is None or old.record.owner != record.owner)
+
+
+async def _revision(write: Awaitable[object]) -> object:
+    """The revision of what was written, or may have been."""
+    try:
+        return await write
+    except StorageUnavailable as error:
+        return error.revision

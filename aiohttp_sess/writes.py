@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from .changes import Changes
-from .doubts import Doubts
+from .doubts import Doubt, Doubts
 from .errors import SessionGone, StorageUnavailable
 from .find import find_record
 from .limit import SessionLimit, is_login
@@ -89,18 +89,39 @@ class Writes:
 
     async def _in_doubt(self, saved: Snapshot, write: Awaitable[StoredRecord]) -> StoredRecord:
         """A write that may have been done where it fails, and may be a login."""
+        before, limit = self._loaded, self._limit
+        if limit is not None and not is_login(saved.record, before):
+            limit = None
         try:
             stored = await write
         except StorageUnavailable as error:
             if error.revision is not None:
-                self._doubts = self._doubts or Doubts()
-                self._doubts.add(saved, error.revision)
+                doubt = Doubt(saved, error.revision, before)
+                if limit is not None:  # nobody may come to count it
+                    ttl = self.terms.ttl_of(before.record)
+                    doubt = doubt._replace(undone=await limit.undo(doubt.stored, before, ttl))
+                self._add(doubt)
             raise
-        if self._limit is not None:
-            before, patience = self._loaded, self._conflict_timeout
-            ttl = self.terms.ttl_of(before.record)
-            await self._limit.admit_update(stored, before, ttl, patience)
+        if limit is not None:
+            await self._count(Doubt(saved, stored.revision, before))
         return stored
+
+    async def _count(self, login: Doubt) -> None:
+        """Count a login that was done; while that cannot be, it is in doubt.
+
+        :raises TooManySessions: where it is refused.
+        """
+        if self._limit is not None:
+            ttl = self.terms.ttl_of(login.before.record)
+            try:
+                await self._limit.admit_update(login.stored, login.before, ttl)
+            except StorageUnavailable as error:
+                self._add(login._replace(undone=error.revision))
+                raise
+
+    def _add(self, doubt: Doubt) -> None:
+        self._doubts = self._doubts or Doubts()
+        self._doubts.add(doubt)
 
     async def _refresh(self, saved: Snapshot) -> None:
         key = self._loaded.key
@@ -153,8 +174,13 @@ class Writes:
         async def end_old(saved: Snapshot) -> bool:
             nonlocal new, is_in_it
             if saved is not is_in_it:
-                again = saved._replace(record=self.terms.with_new_key(saved.record))
-                new, is_in_it = await self._replace(new, again), saved
+                if saved.record.owner is None:
+                    again = saved._replace(record=self.terms.with_new_key(saved.record))
+                    new = await self._replace(new, again)
+                else:  # as it is now it may be a login, or continue another
+                    await discard_record(self._storage, new.key)
+                    new = await self._save(saved, self._loaded)
+                is_in_it = saved
             self.fits(new.key, self.max_age)
             return await self._storage.delete(self._loaded.key, revision=self._loaded.revision)
 
@@ -180,8 +206,11 @@ class Writes:
         latest = await find_record(self._storage, self._loaded.key, self._loaded.record.cookie)
         if latest is None:
             raise gone()
-        if self._doubts is not None:
-            saved = self._doubts.resolve(self._storage, self.changes, saved, latest)
+        if self._doubts:
+            done = self._doubts.done(self._storage, latest)
+            if done is not None:
+                await self._count(done)
+            saved = self._doubts.resolve(done, self.changes, saved, latest)
         saved = self.changes.rebase(latest.record, saved)
         self.stored = latest
         return self.terms.dated(saved, self._reaches_client)

@@ -35,7 +35,8 @@ FLOORS = [
     | {"transport.cookie", "transport.header"},
     {"limit", "session", "storage.members", "storage.rotation"},
     {"storage.keyed", "storing"},
-    {"storage.epoch", "storage.indexed", "writes"},
+    {"storage.epoch", "storage.logins", "writes"},
+    {"storage.indexed"},
     {"storage.redis_index"},
     {"commit", "storage.memcached", "storage.memory", "storage.redis", "storage.revocations"}
     | {"transport.several"},

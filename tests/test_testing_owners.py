@@ -36,6 +36,12 @@ class ForgetsOwnersOfUpdates(MemoryStorage):
     async def stay(self, index: str, digest: str, ttl: float) -> None:
         pass
 
+    async def announce(self, index: str, digest: str, ttl: float) -> float:
+        return -1
+
+    async def log_in(self, index: str, digest: str, announced: float | None) -> float:
+        return 1
+
 
 class RenewsAsALogin(MemoryStorage):
     async def renew(self, old: StoredRecord, *args: Any) -> StoredRecord:

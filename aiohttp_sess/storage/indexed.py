@@ -8,11 +8,7 @@ Each member has a *login*: a number that grows from one login to the next, and t
 rotation hands on. So one that is under way, which has two records for a moment, counts once; and
 who ends all sessions tells those that got another key meanwhile from logins that came later. A
 pointer keeps the place in the index that its record had: whoever has loaded that may be about to
-renew it.
-
-A record is saved first, then entered into the index; and where it takes another's place, that is
-deleted last. So a session is in its index whenever its client has its key, and a process that dies
-in between leaves a record whose key nobody has.
+renew it. When it is entered: see `aiohttp_sess.storage.logins`.
 """
 
 from __future__ import annotations
@@ -20,45 +16,25 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Collection, Sequence
-from contextlib import suppress
-from datetime import timedelta
 from typing import ClassVar
 
-from ..errors import StorageUnavailable
-from ..record import SessionRecord
 from .entry import Entry
-from .interface import ListedRecord, SessionKey, StoredRecord
-from .keyed import KeyedStorage
-from .members import Living, Member, batches, index_name, living, owner_is_new
+from .interface import ListedRecord, StoredRecord
+from .logins import Logins
+from .members import Living, Member, batches, living
 from .pointer import Pointer
 
 __all__ = ("IndexedStorage",)
 
 
-class IndexedStorage(KeyedStorage):
-    """A `KeyedStorage` that lists the sessions of an owner, over six more operations."""
+class IndexedStorage(Logins):
+    """A `KeyedStorage` that lists the sessions of an owner, over eight more operations: these, and
+    those of `Logins`.
+    """
 
     lists_sessions: ClassVar[bool] = True
 
-    # -- what a backend implements, beside that of KeyedStorage -----------------------------------
-
-    @abstractmethod
-    async def enter(
-        self, index: str, digest: str, ttl: float, *, instead_of: str | None = None
-    ) -> None:
-        """Enter a record into an index, as a new login; nothing happens where it is there already.
-
-        :param ttl: seconds that the record lives from now on. The index lives longer.
-        :param instead_of: the digest of a record whose login it continues, if that is there.
-        """
-
-    @abstractmethod
-    async def stay(self, index: str, digest: str, ttl: float) -> None:
-        """A record was written again: `enter` it where it may be missing."""
-
-    @abstractmethod
-    async def leave(self, index: str, digests: Collection[str]) -> None:
-        """Take records out of an index: they are gone, or about to be entered as a new login."""
+    # -- what a backend implements, beside that of Logins -----------------------------------------
 
     @abstractmethod
     async def members(self, index: str) -> tuple[float, list[Member]]:
@@ -75,28 +51,6 @@ class IndexedStorage(KeyedStorage):
         """Remove entries; False for one that is not there."""
 
     # -- the contract -----------------------------------------------------------------------------
-
-    async def save(self, record: SessionRecord, ttl: timedelta) -> StoredRecord:
-        return await self._save(record, ttl, None)
-
-    async def renew(self, old: StoredRecord, record: SessionRecord, ttl: timedelta) -> StoredRecord:
-        same = old.record.owner == record.owner
-        return await self._save(record, ttl, old.key.digest if same else None)
-
-    async def update(
-        self, key: SessionKey, record: SessionRecord, ttl: timedelta, *, revision: object
-    ) -> StoredRecord:
-        stored = await super().update(key, record, ttl, revision=revision)
-        if record.owner is not None:
-            index = self.index_of(record.owner, record.cookie)
-            try:
-                if owner_is_new(record.owner, key.digest, revision):  # be it not the first one
-                    await self.leave(index, [key.digest])
-                await self.stay(index, key.digest, ttl.total_seconds())
-            except StorageUnavailable as error:
-                error.revision = stored.revision  # it counts once, should it be done again
-                raise
-        return stored
 
     async def sessions_of(self, owner: str, cookie: str) -> list[ListedRecord]:
         _, there = await self._living(owner, cookie)
@@ -149,56 +103,41 @@ class IndexedStorage(KeyedStorage):
         owner, cookie = new.record.owner, new.record.cookie
         if owner is None:
             return ()
-        index = self.index_of(owner, cookie)
+        index, mine = self.index_of(owner, cookie), await self.login_of(new)
         start: float | None = None
-        mine: set[float] = set()
         ended: set[str] = set()
         while True:
             # Mostly there are few, and none of them needs to be read.
             now, members = await self.members(index)
-            # Later logins count themselves. And what ends here may be on its way to another key,
-            # and be entered once more.
+            # Later logins count themselves, and so does one that is only announced. And what ends
+            # here may be on its way to another key, and be entered once more.
             start = now if start is None else start
-            if len({member.login for member in members if member.login <= start}) <= limit:
+            if len({member.login for member in members if 0 < member.login <= start}) <= limit:
                 return ended
-            # The new one may have another key by now.
-            mine |= {member.login for member in members if member.digest == new.key.digest}
             _, there = await self._living(owner, cookie)
-            logins = sorted({m.login for m, *_ in there if m.login <= start})
+            logins = sorted({m.login for m, *_ in there if 0 < m.login <= start})
             if len(logins) <= limit:
                 return ended
-            if refuse:
-                # By its public id too: another request may have given it another key meanwhile.
-                mine |= {m.login for m, r, _ in there if r is not None and r.id == new.record.id}
-                before = [login for login in logins if mine and login < min(mine)]
-                return None if len(before) >= limit and mine & set(logins) else ended
+            if refuse:  # by its number: the session may have another key by now
+                return None if mine in logins[limit:] else ended
             surplus = set(logins[:-limit])
             ended |= await self._end_all(index, [e for e in there if e.member.login in surplus])
 
-    async def moving(self, record: SessionRecord, old: str, new: str, ttl: float) -> None:
-        if record.owner is not None:
-            index = self.index_of(record.owner, record.cookie)
-            await self.enter(index, new, ttl, instead_of=old)
+    async def end_login(self, new: StoredRecord) -> Collection[str]:
+        owner, cookie = new.record.owner, new.record.cookie
+        if owner is None:
+            return ()
+        index, mine = self.index_of(owner, cookie), await self.login_of(new)
+        ended: set[str] = set()
+        while True:
+            _, there = await self._living(owner, cookie)
+            doomed = [each for each in there if each.member.login == mine]
+            if not doomed:
+                return ended
+            # As above: one that was renewed meanwhile is another record now.
+            ended |= await self._end_all(index, doomed)
 
     # -- inside -----------------------------------------------------------------------------------
-
-    def index_of(self, owner: str, cookie: str) -> str:
-        """The name of an index."""
-        return index_name(self.key_prefix, owner, cookie)
-
-    async def _save(
-        self, record: SessionRecord, ttl: timedelta, instead_of: str | None
-    ) -> StoredRecord:
-        stored = await super().save(record, ttl)
-        if record.owner is not None:
-            index, digest = self.index_of(record.owner, record.cookie), stored.key.digest
-            try:
-                await self.enter(index, digest, ttl.total_seconds(), instead_of=instead_of)
-            except StorageUnavailable:
-                with suppress(StorageUnavailable):  # nobody has its key
-                    await self.remove(self.key_prefix + digest)
-                raise
-        return stored
 
     async def _living(self, owner: str, cookie: str) -> tuple[float, list[Living]]:
         """The members whose records are there and this owner's; and `members`' number at the

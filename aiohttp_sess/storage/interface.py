@@ -133,7 +133,9 @@ class AbstractStorage(ABC):
         """Whether a record of this ``revision`` holds what was ``written``: what the storage put
         into the ``revision`` of the `StorageUnavailable` with which an `update` or `rotate` failed.
 
-        With that, a change whose write failed without a reply counts once, be it done or not.
+        With that, a change whose write failed without a reply counts once, be it done or not. Where
+        it was done, `update` takes that as the revision of the record, and `limit_sessions` and
+        `end_login` in a StoredRecord.
         """
         return False
 
@@ -194,6 +196,16 @@ class AbstractStorage(ABC):
             f"{type(self).__name__} cannot count the sessions of an owner: take RedisStorage or "
             "MemoryStorage"
         )
+
+    async def end_login(self, new: StoredRecord) -> Collection[str]:
+        """End the session of a login that `limit_sessions` refused, or could not count, under
+        whatever keys it is by now; the public ids of what was ended.
+
+        A storage that lists sessions overrides it: a parallel request may have renewed the session.
+        """
+        latest = await self.load(new.key)
+        ended = latest is not None and await self.delete(latest.key)
+        return {new.record.id} if ended else ()
 
     async def close(self) -> None:
         """Let go of what the storage opened itself; a client that it was given stays open."""

@@ -9,17 +9,45 @@ from typing import NamedTuple, TypeVar
 
 from ..errors import DeserializationError
 from ..record import SessionRecord, decode_record
-from .entry import HEAD_LENGTH, Entry, live, tag_of
+from .entry import HEAD_LENGTH, Entry, Version, live, tag_of
 
-__all__ = ("Living", "Member", "batches", "index_name", "living", "owner_is_new")
+__all__ = ("Listed", "Living", "Member", "batches", "index_name", "living", "owner_is_new")
 
 T = TypeVar("T")
 
 _BATCH = 200  # records that are read, or removed, at once
 
 
+class Listed(Version):
+    """A version of a record that belongs in an index. It is the same without what is said here."""
+
+    index_name: str
+    """The name of the index."""
+    login: float | None = None
+    """The number of the login that this version is; None: it is none, or was not given one."""
+    announced: float | None = None
+    """What it was announced by, where it is one that may have been given a number, or not."""
+
+    @classmethod
+    def of(
+        cls,
+        version: object,
+        index: str,
+        login: float | None = None,
+        *,
+        announced: float | None = None,
+    ) -> Listed:
+        """A version, and what there is to say of it."""
+        assert isinstance(version, Version)  # a `KeyedStorage` has no other revisions of its own
+        listed = cls(*version)
+        listed.index_name, listed.login, listed.announced = index, login, announced
+        return listed
+
+
 class Member(NamedTuple):
-    """What an index says of a record: the digest that names it, and its login."""
+    """What an index says of a record: the digest that names it, and its login. That is below zero
+    while it is only announced.
+    """
 
     digest: str
     login: float
@@ -61,13 +89,13 @@ def living(member: Member, entry: Entry | None, left: float | None, now: float) 
     return Living(member, replace(record, state={}), expires)
 
 
-def owner_is_new(owner: str, digest: str, before: object) -> bool:
-    """Whether a record that is this owner's now was not before, as far as is known.
+def owner_is_new(owner: str, index: str, digest: str, before: object) -> bool:
+    """Whether a record that is to be this owner's, and in this index, was not before.
 
-    :param before: the revision that was replaced; of what was loaded, that is an entry.
+    :param before: the revision that is replaced; of what was loaded, that is an entry.
     """
-    if not isinstance(before, Entry):
-        return False
+    if not isinstance(before, Entry):  # written, as one of this index or not
+        return not (isinstance(before, Listed) and before.index_name == index)
     try:
         return decode_record(before.value[HEAD_LENGTH:], tag_of(digest)).owner != owner
     except DeserializationError:

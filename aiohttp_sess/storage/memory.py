@@ -44,9 +44,10 @@ class MemoryStorage(IndexedStorage):
         self._entries: OrderedDict[str, tuple[bytes, float]] = OrderedDict()
         # (a time at which it may expire, name), the soonest first; looked at again when it is due.
         self._due: list[tuple[float, str]] = []
-        # The login of each record that has an owner, in its index, by its name; and which that is.
+        # The login of each record that has an owner, in its index, by its name; and which it is
+        # in: after another has taken it over, in more than one.
         self._indexes: dict[str, dict[str, int]] = {}
-        self._index_of: dict[str, str] = {}
+        self._indexes_of: dict[str, set[str]] = {}
         self._logins = count(1)
 
     def __len__(self) -> int:
@@ -99,15 +100,22 @@ class MemoryStorage(IndexedStorage):
 
     async def enter(
         self, index: str, digest: str, ttl: float, *, instead_of: str | None = None
-    ) -> None:
-        name = self.key_prefix + digest
-        if name not in self._entries or self._index_of.get(name) == index:
-            return
-        self._unlist(name)
-        logins = self._indexes.setdefault(index, {})
-        login = logins.get(f"{self.key_prefix}{instead_of}")
-        logins[name] = next(self._logins) if login is None else login
-        self._index_of[name] = index
+    ) -> float:
+        continued = self._indexes.get(index, {}).get(f"{self.key_prefix}{instead_of}")
+        return self._enter(index, digest, continued or next(self._logins))
+
+    async def announce(self, index: str, digest: str, ttl: float) -> float:
+        return self._enter(index, digest, -next(self._logins))
+
+    async def log_in(self, index: str, digest: str, announced: float | None) -> float:
+        logins = self._indexes.get(index, {})
+        of_record = logins.get(self.key_prefix + digest)
+        number = announced if announced in logins.values() else of_record
+        if number is None:
+            return 0
+        login = next(self._logins)
+        logins.update({name: login for name, its in logins.items() if its == number})
+        return login
 
     async def stay(self, index: str, digest: str, ttl: float) -> None:
         await self.enter(index, digest, ttl)
@@ -115,8 +123,8 @@ class MemoryStorage(IndexedStorage):
     async def leave(self, index: str, digests: Collection[str]) -> None:
         # What is gone has taken its place in the index with it.
         for name in [self.key_prefix + digest for digest in digests]:
-            if self._index_of.get(name) == index:
-                self._unlist(name)
+            if index in self._indexes_of.get(name, ()):
+                self._unlist(name, index)
 
     async def members(self, index: str) -> tuple[float, list[Member]]:
         self._sweep()
@@ -137,17 +145,26 @@ class MemoryStorage(IndexedStorage):
 
     # -- inside -----------------------------------------------------------------------------------
 
+    def _enter(self, index: str, digest: str, login: int) -> int:
+        name = self.key_prefix + digest
+        if name not in self._entries:
+            return login
+        self._indexes_of.setdefault(name, set()).add(index)
+        return self._indexes.setdefault(index, {}).setdefault(name, login)
+
     def _drop(self, name: str) -> None:
         del self._entries[name]
-        self._unlist(name)
+        for index in list(self._indexes_of.get(name, ())):
+            self._unlist(name, index)
 
-    def _unlist(self, name: str) -> None:
-        index = self._index_of.pop(name, None)
-        if index is not None:
-            logins = self._indexes[index]
-            del logins[name]
-            if not logins:
-                del self._indexes[index]
+    def _unlist(self, name: str, index: str) -> None:
+        indexes, logins = self._indexes_of[name], self._indexes[index]
+        indexes.remove(index)
+        del logins[name]
+        if not indexes:
+            del self._indexes_of[name]
+        if not logins:
+            del self._indexes[index]
 
     def _value(self, name: str) -> bytes | None:
         self._sweep()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from datetime import timedelta
@@ -23,7 +24,7 @@ from .entry import Entry
 from .indexed import IndexedStorage
 from .interface import SessionKey, StoredRecord
 from .members import Member, batches
-from .scripts import ENTER, MEMBERS, Script
+from .scripts import ANNOUNCE, ENTER, LOG_IN, MEMBERS, Script
 from .seen import LOOK_EVERY, Seen
 
 __all__ = ("RedisIndex",)
@@ -32,6 +33,7 @@ logger = logging.getLogger("aiohttp_sess")
 
 _SLACK = 60.0  # seconds that an index lives longer than it must
 _PAGE = 500  # members that are read at once
+_UNDER_WAY = 60e6  # microseconds from when a login is announced to when it counts anyway
 _SWEEP_FROM = 64  # members, and again at each power of two
 
 
@@ -59,12 +61,15 @@ class RedisIndex(IndexedStorage):
 
     async def enter(
         self, index: str, digest: str, ttl: float, *, instead_of: str | None = None
-    ) -> None:
-        lives = round((ttl + LOOK_EVERY + _SLACK) * 1000)
-        size = await self._run(ENTER, index, digest, lives, instead_of or "")
-        self._seen.entered(digest, index, ttl)
-        if size >= _SWEEP_FROM and size & (size - 1) == 0:
-            self._later(self._sweep(index))
+    ) -> float:
+        return await self._enter(ENTER, index, digest, ttl, instead_of or "")
+
+    async def announce(self, index: str, digest: str, ttl: float) -> float:
+        return await self._enter(ANNOUNCE, index, digest, ttl)
+
+    async def log_in(self, index: str, digest: str, announced: float | None) -> float:
+        given = "" if announced is None else announced
+        return float(await self._run(LOG_IN, index, digest, given))
 
     async def stay(self, index: str, digest: str, ttl: float) -> None:
         if self._seen.index_of(digest) != index:  # a login; or this process has not loaded it
@@ -78,7 +83,7 @@ class RedisIndex(IndexedStorage):
         await self._ask("ZREM", index, *digests)
 
     async def members(self, index: str) -> tuple[float, list[Member]]:
-        start, latest, found, most = None, 0.0, dict[bytes, Member](), _PAGE
+        start, latest, found, most = None, -math.inf, dict[bytes, Member](), _PAGE
         while True:
             # By pages, so that nobody waits for a long answer. Of a session that is renewed
             # meanwhile, both records have one login, so a page has the one or the other.
@@ -87,7 +92,9 @@ class RedisIndex(IndexedStorage):
             before = len(found)
             for digest, login in zip(page[::2], page[1::2], strict=True):
                 latest = float(login)
-                found[digest] = Member(digest.decode(), latest)
+                # One that was announced and not heard of again may be logged in all the same.
+                forgotten = latest < 0 and start + latest > _UNDER_WAY
+                found[digest] = Member(digest.decode(), -latest if forgotten else latest)
             if len(page) < 2 * most:
                 return start, list(found.values())
             if len(found) == before:  # a page of one login: the rest is behind it
@@ -139,6 +146,16 @@ class RedisIndex(IndexedStorage):
         index = self._seen.index_of(digest)
         if index is not None:
             self._later(self.leave(index, [digest]))
+
+    async def _enter(
+        self, script: Script, index: str, digest: str, ttl: float, *arguments: Any
+    ) -> float:
+        lives = round((ttl + LOOK_EVERY + _SLACK) * 1000)
+        login, size = await self._run(script, index, digest, lives, *arguments)
+        self._seen.entered(digest, index, ttl)
+        if size >= _SWEEP_FROM and size & (size - 1) == 0:
+            self._later(self._sweep(index))
+        return float(login)
 
     def _enter_if_due(self, index: str, digest: str, ttl: float) -> None:
         if self._seen.is_due(digest, ttl):

@@ -6,7 +6,7 @@ import hashlib
 
 from .entry import STAMP_LENGTH
 
-__all__ = ("ENTER", "MEMBERS", "REMOVE", "Script")
+__all__ = ("ANNOUNCE", "ENTER", "LOG_IN", "MEMBERS", "REMOVE", "Script")
 
 
 class Script:
@@ -22,25 +22,61 @@ class Script:
 
 # The score of a member is its login: the server's clock in microseconds, or one more than the
 # latest login, where that clock was set back or two come at once. A double holds it exactly.
-ENTER = Script("""
-local index, digest, ttl, instead_of = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
-local size = 0
-if not redis.call('ZSCORE', index, digest) then
-  local login = instead_of ~= '' and redis.call('ZSCORE', index, instead_of)
-  if not login then
-    local time = redis.call('TIME')
-    local now = time[1] * 1000000 + time[2]
-    local latest = redis.call('ZRANGE', index, -1, -1, 'WITHSCORES')[2]
-    if latest then now = math.max(now, latest + 1) end
-    login = string.format('%.0f', now)
-  end
+_NEXT = """
+local index, digest = KEYS[1], ARGV[1]
+local function next_login(sign)
+  local time = redis.call('TIME')
+  local now = time[1] * 1000000 + time[2]
+  local latest = redis.call('ZRANGE', index, -1, -1, 'WITHSCORES')[2]
+  if latest then now = math.max(now, latest + 1) end
+  return sign .. string.format('%.0f', now)
+end
+"""
+_LIVES = """
+if redis.call('PTTL', index) < tonumber(ARGV[2]) then redis.call('PEXPIRE', index, ARGV[2]) end
+"""
+
+ENTER = Script(f"""{_NEXT}
+local size, login = 0, redis.call('ZSCORE', index, digest)
+if not login then
+  login = ARGV[3] ~= '' and redis.call('ZSCORE', index, ARGV[3]) or next_login('')
   redis.call('ZADD', index, login, digest)
   size = redis.call('ZCARD', index)
 end
-if redis.call('PTTL', index) < tonumber(ttl) then redis.call('PEXPIRE', index, ttl) end
-return size
+{_LIVES}
+return {{login, size}}
 """)
-"""Enter a digest, and let the index live for a TTL at least; the size where it was not there."""
+"""Enter a digest, and let the index live for a TTL at least; its login, and the size where it was
+not there."""
+
+# Below zero, since the latest login is to be that of a login.
+ANNOUNCE = Script(f"""{_NEXT}
+local size, login = 0, redis.call('ZSCORE', index, digest)
+if not login then
+  login = next_login('-')
+  redis.call('ZADD', index, login, digest)
+  size = redis.call('ZCARD', index)
+end
+{_LIVES}
+return {{login, size}}
+""")
+"""The same for a login that is about to be written."""
+
+LOG_IN = Script(f"""{_NEXT}
+local announced, members = ARGV[2], {{}}
+if announced == '' then announced = redis.call('ZSCORE', index, digest) end
+if announced then members = redis.call('ZRANGE', index, announced, announced, 'BYSCORE') end
+if #members == 0 then
+  announced = redis.call('ZSCORE', index, digest)
+  if not announced then return '0' end
+  members = redis.call('ZRANGE', index, announced, announced, 'BYSCORE')
+end
+local login = next_login('')
+for _, member in ipairs(members) do redis.call('ZADD', index, login, member) end
+return login
+""")
+"""Make one login, the latest, of all that have what was announced; or else of all that have what
+the digest has. The number of it; 0 where there is none of them."""
 
 MEMBERS = Script("""
 local time = redis.call('TIME')

@@ -114,6 +114,9 @@ class GatedStorage(AbstractStorage):
         await self._pass("limit")
         return await self.inner.limit_sessions(new, limit, refuse=refuse)
 
+    async def end_login(self, new: StoredRecord) -> Collection[str]:
+        return await self.inner.end_login(new)
+
     async def rotate(
         self,
         key: SessionKey,

@@ -77,7 +77,7 @@ async def test_owners_whose_sessions_are_gone_leave_nothing_behind() -> None:
     assert sum(listed) == len(storage) == 3
     clock.advance(HOUR)
     assert len(storage) == 0
-    assert not storage._indexes and not storage._index_of
+    assert not storage._indexes and not storage._indexes_of
 
 
 @pytest.mark.parametrize(
