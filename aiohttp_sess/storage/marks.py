@@ -47,6 +47,8 @@ class SessionMark(msgspec.Struct, array_like=True, frozen=True):
     whom it was ended.
     """
 
+    most_owners: ClassVar[int] = 32
+
     ttl: float
     ended: bool = False
     owners: tuple[str, ...] = ()
@@ -54,6 +56,17 @@ class SessionMark(msgspec.Struct, array_like=True, frozen=True):
     def ends(self, owner: str | None) -> bool:
         """Whether it was ended, if it is this owner's."""
         return self.ended or owner in self.owners
+
+    def ended_for(self, owner: str, ttl: float) -> SessionMark:
+        """The mark of one that was ended, if it is this owner's, too. After 32 of them it was ended
+        whoever's it is: a mark is to stay small, and none of them may be forgotten, or the session
+        would be there again.
+        """
+        if self.ends(owner):
+            return self
+        if len(self.owners) >= self.most_owners:
+            return SessionMark(ttl, ended=True)
+        return SessionMark(ttl, self.ended, (*self.owners, owner))
 
 
 class OwnerMark(msgspec.Struct, array_like=True, frozen=True):

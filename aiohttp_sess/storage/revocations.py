@@ -133,11 +133,7 @@ class Revocations:
         digest = owner_digest(cookie, owner)
 
         def ended(mark: SessionMark | None) -> SessionMark:
-            if mark is None:
-                return SessionMark(LONGEST, owners=(digest,))
-            if mark.ends(digest):
-                return mark
-            return msgspec.structs.replace(mark, ttl=LONGEST, owners=(*mark.owners, digest))
+            return (mark or SessionMark(LONGEST)).ended_for(digest, LONGEST)
 
         for session_id in ids:
             await self._write(session_digest(cookie, session_id), SessionMark, ended)

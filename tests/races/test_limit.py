@@ -119,6 +119,18 @@ async def test_a_login_that_is_renewed_before_it_has_a_number(
     assert len(await logged_in(lab)) == 1
 
 
+async def test_a_login_that_has_no_number_yet_does_not_count(lab: Lab, inner: Stopping) -> None:
+    """Or both were refused: of two, the one with the later number is."""
+    cookie, other = await lab.begin(n=1), await lab.begin(n=2)
+
+    async def meanwhile() -> None:
+        assert (await lab.request(own, other)).status == 200
+
+    inner.meanwhile["log_in"] = meanwhile
+    assert (await lab.request(own, cookie)).status == 500
+    assert await owners(lab, cookie, other) == [None, OWNER]
+
+
 async def test_a_renewal_that_a_refusal_overtakes_is_of_the_session_before(lab: Lab) -> None:
     first = await cookie_of(lab, log_in, "")
     cookie = await lab.begin(n=1)

@@ -176,6 +176,16 @@ async def test_a_renewal_while_sessions_are_counted(storage: Meanwhile, refuse: 
         assert await ids(storage) == {other.record.id, third.record.id}
 
 
+async def test_a_session_that_is_logged_out_and_in_again_is_the_latest(storage: Meanwhile) -> None:
+    """By one request, which knows what it wrote itself and reads nothing."""
+    first, second = await log_in(storage), await log_in(storage)
+    for owner in (None, "ferris"):
+        record = dataclasses.replace(first.record, owner=owner)
+        first = await storage.update(first.key, record, HOUR, revision=first.revision)
+    listed = await storage.sessions_of("ferris", "id")
+    assert [each.record.id for each in listed] == [second.record.id, first.record.id]
+
+
 async def test_a_session_that_is_renewed_before_the_oldest_ends(storage: Meanwhile) -> None:
     old, other = await log_in(storage), await log_in(storage)
     third = await log_in(storage)

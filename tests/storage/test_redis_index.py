@@ -158,6 +158,37 @@ async def test_evicted_sessions_leave_room_for_others(storage: RedisStorage, cli
     assert await ids(storage) == {each.record.id for each in there}
 
 
+async def test_a_login_of_which_nobody_heard_again_counts(
+    storage: RedisStorage, client: Any, clock: FakeClock
+) -> None:
+    """ASVS 7.1.2: a process died when it was written, and before it had a number."""
+    name, stored = await index(storage), await log_in(storage)
+    login = await client.zscore(name, stored.key.digest)
+    await client.zadd(name, {stored.key.digest: -login})
+    second = await log_in(storage)
+    assert await storage.limit_sessions(second, 1, refuse=True) == set(), "it is under way"
+    await client.zadd(name, {stored.key.digest: -login + 60e6})
+    assert await storage.limit_sessions(second, 1, refuse=True) is None
+    assert await storage.end_sessions("ferris", "id") == {stored.record.id, second.record.id}
+
+
+async def test_an_index_that_is_lost_while_a_login_is_written(
+    storage: RedisStorage, client: Any
+) -> None:
+    name, record = await index(storage), SessionRecord(owner="ferris", cookie="id")
+    stored = await storage.save(dataclasses.replace(record, owner=None), HOUR)
+    replace = storage.replace
+
+    async def lost(*args: Any) -> bool:
+        await client.delete(name)
+        return await replace(*args)
+
+    storage.replace = lost  # type: ignore[method-assign]
+    await storage.update(stored.key, record, HOUR, revision=stored.revision)
+    assert await ids(storage) == {record.id}
+    assert await client.pttl(name) > 0
+
+
 async def test_a_record_that_cannot_be_read_ends_too(storage: RedisStorage, client: Any) -> None:
     """It may be of a later version, and its session goes on elsewhere."""
     stored = await log_in(storage)
