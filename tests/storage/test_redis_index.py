@@ -14,6 +14,7 @@ import pytest
 import redis.asyncio as redis
 
 from aiohttp_sess import SessionRecord, StorageUnavailable, StoredRecord
+from aiohttp_sess.storage import Version
 from aiohttp_sess.storage.redis import RedisStorage
 from aiohttp_sess.storage.seen import LOOK_EVERY
 from aiohttp_sess.testing import FakeClock
@@ -179,9 +180,9 @@ async def test_an_index_that_is_lost_while_a_login_is_written(
     stored = await storage.save(dataclasses.replace(record, owner=None), HOUR)
     replace = storage.replace
 
-    async def lost(*args: Any) -> bool:
+    async def lost(name_of_record: str, value: bytes, ttl: float, version: Version) -> bool:
         await client.delete(name)
-        return await replace(*args)
+        return await replace(name_of_record, value, ttl, version)
 
     storage.replace = lost  # type: ignore[method-assign]
     await storage.update(stored.key, record, HOUR, revision=stored.revision)
