@@ -25,6 +25,7 @@ from .test_limit import inner, lab, logged_in, stopped
 __all__ = ("inner", "lab")  # fixtures
 
 
+@ALL
 async def test_who_logs_out_and_in_again_in_one_request_is_the_latest(
     lab: Lab, policy: SessionLimitPolicy
 ) -> None:

@@ -174,7 +174,7 @@ async def test_a_login_of_which_nobody_heard_again_counts(
 
 
 async def test_an_index_that_is_lost_while_a_login_is_written(
-    storage: RedisStorage, client: Any
+    storage: RedisStorage, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name, record = await index(storage), SessionRecord(owner="ferris", cookie="id")
     stored = await storage.save(dataclasses.replace(record, owner=None), HOUR)
@@ -184,7 +184,7 @@ async def test_an_index_that_is_lost_while_a_login_is_written(
         await client.delete(name)
         return await replace(name_of_record, value, ttl, version)
 
-    storage.replace = lost  # type: ignore[method-assign]
+    monkeypatch.setattr(storage, "replace", lost)
     await storage.update(stored.key, record, HOUR, revision=stored.revision)
     assert await ids(storage) == {record.id}
     assert await client.pttl(name) > 0
