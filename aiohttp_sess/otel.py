@@ -51,6 +51,22 @@ except ImportError as error:
 
 __all__ = ("StorageTimer", "instrument")
 
+_OPERATIONS = (
+    "load",
+    "save",
+    "renew",
+    "update",
+    "update_ttl",
+    "rotate",
+    "delete",
+    "end",
+    "sessions_of",
+)
+_OF_OWNERS = (
+    "end_sessions",
+    "limit_sessions",
+    "end_login",
+)  # None is no sign that there is nothing
 _SYSTEMS = {"RedisStorage": "redis", "MemcachedStorage": "memcached"}
 # Seconds: what the semantic conventions for database metrics ask for.
 _BUCKETS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10)

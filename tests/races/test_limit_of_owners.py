@@ -20,7 +20,7 @@ from .limiting import (
     owners,
     write,
 )
-from .test_limit import inner, lab, logged_in, stopped
+from .test_limit import ALL, inner, lab, logged_in, stopped
 
 __all__ = ("inner", "lab")  # fixtures
 
