@@ -62,11 +62,8 @@ _OPERATIONS = (
     "end",
     "sessions_of",
 )
-_OF_OWNERS = (
-    "end_sessions",
-    "limit_sessions",
-    "end_login",
-)  # None is no sign that there is nothing
+# None is no sign that there is nothing.
+_OF_OWNERS = ("end_sessions", "limit_sessions", "end_login")
 _SYSTEMS = {"RedisStorage": "redis", "MemcachedStorage": "memcached"}
 # Seconds: what the semantic conventions for database metrics ask for.
 _BUCKETS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10)
