@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from typing import Any, Generic, TypeVar
 
 __all__ = ("Batches",)
@@ -24,16 +22,20 @@ C = TypeVar("C")
 _PATIENCE = 0.005
 _LONGEST = 128  # commands in a batch
 
+# What has no reply yet: the command, who waits for it, and until when, on the event loop's clock. A
+# tuple, as there is one for every command.
+_Waiting = tuple[C, asyncio.Future[Any], float]
 
-class _Waiting(Generic[C]):
-    """A command that has no reply yet. ``deadline`` is on the event loop's clock."""
 
-    __slots__ = ("command", "deadline", "reply")
+class _UnderWay(Generic[C]):
+    """What left in one exchange, when that began, and when it has taken too long."""
 
-    def __init__(self, command: C, deadline: float) -> None:
-        self.command = command
+    __slots__ = ("batch", "began", "deadline")
+
+    def __init__(self, batch: Sequence[_Waiting[C]], began: float, deadline: float) -> None:
+        self.batch = batch
+        self.began = began
         self.deadline = deadline
-        self.reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
 
 class Batches(ABC, Generic[C]):
@@ -49,60 +51,49 @@ class Batches(ABC, Generic[C]):
         self._timeout = timeout
         self._slots = exchanges
         self._held = 0  # by how many `together` commands are kept from leaving alone
-        self._under_way: set[asyncio.Task[Sequence[Any]]] = set()
-        self._waiting: deque[_Waiting[C]] = deque()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._restart()
+
+    def _restart(self) -> None:
+        """Begin with nothing, as another event loop does."""
+        self._waiting: list[_Waiting[C]] = []
         self._leaving: asyncio.Handle | None = None  # when those who wait leave
         self._running: list[float] = []  # when the exchanges under way began, the first first
-        # Those that wait and those that are under way, the first first, and one timer for all.
-        self._unanswered: dict[_Waiting[C], None] = {}
-        self._timer: asyncio.TimerHandle | None = None
+        self._under_way: dict[asyncio.Task[Sequence[Any]], _UnderWay[C]] = {}
+        # The one command that left alone, if it is under way: in whose task, and until when.
+        self._alone: asyncio.Task[Any] | None = None
+        self._alone_until = 0.0
+        self._timer: asyncio.TimerHandle | None = None  # one for all
 
     @abstractmethod
     async def exchange_one(self, command: C) -> Any:
         """The reply to a command that leaves alone."""
 
     @abstractmethod
-    async def exchange(self, commands: Sequence[C]) -> Sequence[Any]:
+    def exchange(self, commands: Sequence[C]) -> Coroutine[Any, Any, Sequence[Any]]:
         """The replies to commands that leave together, in their order; an exception for one that
         failed by itself.
         """
 
-    async def ask(self, command: C) -> Any:
-        """The reply to a command.
+    def ask(self, command: C) -> Awaitable[Any]:
+        """The reply to a command. Await it at once: the command may be on its way.
 
         :raises ConnectionError: where `close` came first.
         :raises TimeoutError: where it took too long.
         :raises Exception: whatever the exchange raises.
         """
-        if not (self._running or self._waiting or self._held):
-            began = self._begin()
-            try:
-                async with asyncio.timeout(self._timeout):
-                    return await self.exchange_one(command)
-            finally:
-                self._returned(began)
-        (one,) = self._line_up([command])
-        return await one.reply
+        if self._running or self._waiting or self._held:
+            return self._line_up(command)
+        return self._ask_alone(command)
 
     async def ask_all(self, commands: Sequence[C]) -> list[Any]:
         """The replies to commands that leave together, as far as a batch takes them: see `ask`."""
-        lined_up = self._line_up(commands)
-        replies = await asyncio.gather(*(one.reply for one in lined_up), return_exceptions=True)
+        lined_up = [self._line_up(command) for command in commands]
+        replies = await asyncio.gather(*lined_up, return_exceptions=True)
         for reply in replies:
             if isinstance(reply, BaseException):
                 raise reply
         return replies
-
-    def _line_up(self, commands: Sequence[C]) -> list[_Waiting[C]]:
-        deadline = asyncio.get_running_loop().time() + self._timeout
-        lined_up = [_Waiting(command, deadline) for command in commands]
-        self._waiting.extend(lined_up)
-        self._unanswered.update(dict.fromkeys(lined_up))
-        if self._timer is None and lined_up:
-            self._set_timer()
-        if self._leaving is None and len(self._running) < self._slots:
-            self._leave_in_time()
-        return lined_up
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -115,22 +106,62 @@ class Batches(ABC, Generic[C]):
 
     async def close(self) -> None:
         """Give up what waits and what is under way, but for a command that left alone."""
-        for one in self._waiting:
-            if not one.reply.done():
-                one.reply.set_exception(ConnectionAbortedError("closed"))
+        for _, reply, _ in self._waiting:
+            if not reply.done():
+                reply.set_exception(ConnectionAbortedError("closed"))
         self._waiting.clear()
-        self._unanswered.clear()
-        for handle in (self._leaving, self._timer):
-            if handle is not None:
-                handle.cancel()
-        self._leaving = self._timer = None
+        if self._leaving is not None:
+            self._leaving.cancel()
+            self._leaving = None
         for task in self._under_way:
             task.cancel()
         await asyncio.gather(*self._under_way, return_exceptions=True)
+        if self._timer is not None and not (self._alone or self._under_way or self._waiting):
+            self._timer.cancel()
+            self._timer = None
 
-    def _begin(self) -> float:
-        self._running.append(asyncio.get_running_loop().time())
-        return self._running[-1]
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._loop = loop
+            self._restart()
+        return loop
+
+    def _line_up(self, command: C) -> asyncio.Future[Any]:
+        loop = self._running_loop()
+        reply: asyncio.Future[Any] = loop.create_future()
+        deadline = loop.time() + self._timeout
+        self._waiting.append((command, reply, deadline))
+        if self._timer is None:
+            self._timer = loop.call_at(deadline, self._time_out)
+        if self._leaving is None and len(self._running) < self._slots:
+            self._leave_in_time()
+        return reply
+
+    async def _ask_alone(self, command: C) -> Any:
+        if self._running or self._waiting or self._held:  # by now
+            return await self._line_up(command)
+        loop = self._running_loop()
+        task = asyncio.current_task()
+        assert task is not None
+        cancelling = task.cancelling()
+        began = loop.time()
+        self._running.append(began)
+        self._alone, self._alone_until = task, began + self._timeout
+        if self._timer is None:
+            self._timer = loop.call_at(self._alone_until, self._time_out)
+        # What `asyncio.timeout` does, which would set a timer for each command.
+        try:
+            return await self.exchange_one(command)
+        except asyncio.CancelledError as error:
+            if self._alone is None and task.cancelling() <= cancelling + 1:
+                raise TimeoutError from error
+            raise
+        finally:
+            if self._alone is None:
+                task.uncancel()
+            self._alone = None
+            self._returned(began)
 
     def _leave_in_time(self) -> None:
         """Let those who wait leave: at the end of this turn, or when the newest exchange that is
@@ -138,70 +169,81 @@ class Batches(ABC, Generic[C]):
 
         Should that come back earlier, it lets them leave itself.
         """
-        loop = asyncio.get_running_loop()
+        assert self._loop is not None
         if self._running:
-            self._leaving = loop.call_at(self._running[-1] + _PATIENCE, self._leave)
+            self._leaving = self._loop.call_at(self._running[-1] + _PATIENCE, self._leave)
         else:
-            self._leaving = loop.call_soon(self._leave)
+            self._leaving = self._loop.call_soon(self._leave)
 
     def _leave(self) -> None:
+        assert self._loop is not None
         self._leaving = None
-        longest = min(len(self._waiting), _LONGEST)
-        batch = [self._waiting.popleft() for _ in range(longest)]
-        batch = [one for one in batch if not one.reply.done()]
+        batch, self._waiting = self._waiting[:_LONGEST], self._waiting[_LONGEST:]
+        batch = [one for one in batch if not one[1].done()]
         if batch:
-            began = self._begin()
-            task = asyncio.create_task(self._exchange(batch))
-            self._under_way.add(task)
-            task.add_done_callback(partial(self._hand_out, batch, began))
+            began = self._loop.time()
+            self._running.append(began)
+            task = self._loop.create_task(self.exchange([command for command, _, _ in batch]))
+            self._under_way[task] = _UnderWay(batch, began, began + self._timeout)
+            task.add_done_callback(self._hand_out)
         if self._waiting and len(self._running) < self._slots:
             self._leave_in_time()
 
     def _returned(self, began: float) -> None:
         self._running.remove(began)
         if self._waiting:
+            assert self._loop is not None
             if self._leaving is not None:
                 self._leaving.cancel()
-            self._leaving = asyncio.get_running_loop().call_soon(self._leave)
+            self._leaving = self._loop.call_soon(self._leave)
 
-    async def _exchange(self, batch: Sequence[_Waiting[C]]) -> Sequence[Any]:
-        async with asyncio.timeout(self._timeout):
-            return await self.exchange([one.command for one in batch])
-
-    def _hand_out(
-        self, batch: Sequence[_Waiting[C]], began: float, task: asyncio.Task[Sequence[Any]]
-    ) -> None:
-        self._under_way.discard(task)
+    def _hand_out(self, task: asyncio.Task[Sequence[Any]]) -> None:
+        exchange = self._under_way.pop(task)
+        batch = exchange.batch
         # Who waits was not cancelled, only what it waits for.
         error = ConnectionAbortedError("closed") if task.cancelled() else task.exception()
         replies = task.result() if error is None else [error] * len(batch)
         if len(replies) != len(batch):
             replies = [RuntimeError("another number of replies than of commands")] * len(batch)
-        for one, reply in zip(batch, replies, strict=True):
-            self._unanswered.pop(one, None)
-            if one.reply.done():
+        for (_, waits, _), reply in zip(batch, replies, strict=True):
+            if waits.done():
                 continue  # nobody waits for it any more
             if isinstance(reply, BaseException):
-                one.reply.set_exception(reply)
+                waits.set_exception(reply)
             else:
-                one.reply.set_result(reply)
+                waits.set_result(reply)
         # After those who got a reply, so that what they ask for next leaves with the others.
-        self._returned(began)
+        self._returned(exchange.began)
 
-    # -- the timer --------------------------------------------------------------------------------
-
-    def _set_timer(self) -> None:
-        first = next(iter(self._unanswered))
-        self._timer = asyncio.get_running_loop().call_at(first.deadline, self._time_out)
+    @property
+    def _unanswered(self) -> list[_Waiting[C]]:
+        """What is under way together, and what waits, the first first."""
+        batches = [exchange.batch for exchange in self._under_way.values()]
+        return [one for batch in [*batches, self._waiting] for one in batch if not one[1].done()]
 
     def _time_out(self) -> None:
-        self._timer = None
-        now = asyncio.get_running_loop().time()
-        for one in list(self._unanswered):
-            if one.deadline > now and not one.reply.done():
+        """End what took too long, and come again when the next one will have.
+
+        It is set for what was the first once, so mostly it finds that answered, and is set anew.
+        """
+        assert self._loop is not None
+        now = self._loop.time()
+        coming = []
+        for _, reply, deadline in self._unanswered:
+            if deadline > now:
+                coming.append(deadline)
                 break
-            del self._unanswered[one]
-            if not one.reply.done():
-                one.reply.set_exception(TimeoutError())
-        if self._unanswered:
-            self._set_timer()
+            reply.set_exception(TimeoutError())
+        for task, exchange in self._under_way.items():
+            if exchange.deadline > now:
+                coming.append(exchange.deadline)
+            elif exchange.deadline:
+                exchange.deadline = 0.0  # once
+                task.cancel()
+        if self._alone is not None:
+            if self._alone_until > now:
+                coming.append(self._alone_until)
+            else:
+                self._alone.cancel()
+                self._alone = None
+        self._timer = self._loop.call_at(min(coming), self._time_out) if coming else None
