@@ -1,9 +1,11 @@
-"""Commands to memcached that leave together: one after the other on one connection."""
+"""Commands to memcached that leave together: one after the other on one connection, and the reads
+as one.
+"""
 
 from __future__ import annotations
 
 import re
-from asyncio import StreamReader
+from asyncio import StreamReader, StreamWriter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -13,8 +15,9 @@ from aiomcache.pool import Connection
 
 from .batches import Batches
 
-__all__ = ("TOO_LARGE", "Exchanges", "Reply", "Request")
+__all__ = ("READ", "TOO_LARGE", "Exchanges", "Reply", "Request")
 
+READ = b"gets "
 TOO_LARGE = b"SERVER_ERROR object too large for cache"
 _EXCHANGES = 4
 _VALUE = re.compile(rb"VALUE (\S+) \d+ (\d+) (\d+)")
@@ -90,12 +93,59 @@ async def _exchange(
     reader, writer = connection
     try:
         # Not drained: where the replies are large, too, the server reads on only while we read.
-        writer.write(b"".join([request.sent for request in requests]))
-        return [await _replies(reader, request) for request in requests]
+        if len(requests) == 1:
+            writer.write(requests[0].sent)
+            return [await _replies(reader, requests[0])]
+        return await _replies_to_all(reader, writer, requests)
     except BaseException as error:
         # `acquire` does this for an Exception, not for a cancellation: the pool then closes it.
         reader.set_exception(ConnectionAbortedError(f"abandoned: {type(error).__name__}"))
         raise
+
+
+async def _replies_to_all(
+    reader: StreamReader, writer: StreamWriter, requests: Sequence[Request]
+) -> list[list[Reply] | ClientException]:
+    """The replies to requests, of which the reads are sent as one, before the others: but for those
+    of a key that an earlier one of the others is about.
+    """
+    reads, others, taken = list[int](), list[int](), set[bytes]()
+    for place, request in enumerate(requests):
+        if request.replies == 1 and request.sent.startswith(READ) and request.key not in taken:
+            reads.append(place)
+        else:
+            taken.add(request.key)
+            others.append(place)
+    keys = [requests[place].key for place in reads]
+    sent = [requests[place].sent for place in others]
+    if keys:
+        sent.insert(0, b"%b%b\r\n" % (READ, b" ".join(keys)))
+    writer.write(b"".join(sent))
+    found = dict(zip(reads, await _values(reader, keys), strict=True)) if keys else {}
+    for place in others:
+        found[place] = await _replies(reader, requests[place])
+    return [found[place] for place in range(len(requests))]
+
+
+async def _values(
+    reader: StreamReader, keys: Sequence[bytes]
+) -> list[list[Reply] | ClientException]:
+    """The replies to a read of many keys: a value for each that is there, in their order."""
+    found: list[list[Reply] | ClientException] = []
+    rest: list[Reply] | ClientException = [Reply(b"END")]
+    while (line := (await reader.readuntil(b"\r\n"))[:-2]) != b"END":
+        if line.startswith(b"SERVER_ERROR "):
+            rest = ClientException(line.decode("ascii", "replace"))
+            break
+        header = _header(line)
+        while len(found) < len(keys) and keys[len(found)] != header[1]:
+            found.append([Reply(b"END")])
+        if len(found) == len(keys):
+            raise ClientException("another's reply")
+        value = await reader.readexactly(int(header[2]) + 2)
+        found.append([Reply(b"VALUE", value[:-2], int(header[3]))])
+    found.extend([rest] * (len(keys) - len(found)))
+    return found
 
 
 async def _replies(reader: StreamReader, request: Request) -> list[Reply] | ClientException:
@@ -115,11 +165,18 @@ async def _reply(reader: StreamReader, key: bytes) -> Reply | ClientException:
         return Reply(line)
     if line.startswith(b"SERVER_ERROR "):  # its own trouble with this very command
         return ClientException(line.decode("ascii", "replace"))
-    header = _VALUE.fullmatch(line)
-    if header is None or header[1] != key:
-        said = line.decode("ascii", "replace") if b"ERROR" in line[:12] else "another's reply"
-        raise ClientException(said)
+    header = _header(line)
+    if header[1] != key:
+        raise ClientException("another's reply")
     value = await reader.readexactly(int(header[2]) + 2)
     if await reader.readuntil(b"\r\n") != b"END\r\n":
         raise ClientException("more than one value")
     return Reply(b"VALUE", value[:-2], int(header[3]))
+
+
+def _header(line: bytes) -> re.Match[bytes]:
+    header = _VALUE.fullmatch(line)
+    if header is None:
+        said = line.decode("ascii", "replace") if b"ERROR" in line[:12] else "another's reply"
+        raise ClientException(said)
+    return header

@@ -16,7 +16,7 @@ from .interface import checked_timeout
 try:
     from aiomcache import Client, ClientException, FlagClient
 
-    from .exchanges import TOO_LARGE, Exchanges, Reply, Request
+    from .exchanges import READ, TOO_LARGE, Exchanges, Reply, Request
 except ImportError as error:
     raise ImportError(
         'MemcachedStorage needs aiomcache: pip install "aiohttp-sess[memcached]"', name=error.name
@@ -103,7 +103,7 @@ class MemcachedStorage(EpochStorage):
 
     async def read(self, name: str, ttl: float | None) -> Entry | None:
         key = name.encode()
-        request, replies = b"gets %b\r\n" % key, 1
+        request, replies = b"%b%b\r\n" % (READ, key), 1
         if ttl is not None:
             # In one packet: one round trip.
             request, replies = b"%btouch %b %d\r\n" % (request, key, _exptime(ttl)), 2

@@ -1,4 +1,4 @@
-"""Commands to Redis that leave together: as one pipeline."""
+"""Commands to Redis that leave together: as one pipeline, of merged ones where that can be."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ from collections.abc import Awaitable, Sequence
 from typing import Any
 
 from redis.asyncio import Redis, RedisCluster
+from redis.exceptions import ClusterCrossSlotError, NoPermissionError, NoScriptError, ResponseError
 
 from .batches import Batches
+from .merged import ASK_AGAIN, Command, answers, merged
 
 __all__ = ("Pipelines",)
 
 _EXCHANGES = 4
+# Whoever may not, or cannot, will not be asked again.
+_NEVER = (NoPermissionError, ClusterCrossSlotError)
 
-# Positional and named arguments of `execute_command`.
-_Command = tuple[tuple[Any, ...], dict[str, Any]]
 
-
-class Pipelines(Batches[_Command]):
+class Pipelines(Batches[Command]):
     """Sends commands to Redis.
 
     :param client: of ``redis.asyncio``.
@@ -30,6 +31,8 @@ class Pipelines(Batches[_Command]):
         exchanges = min(_EXCHANGES, getattr(pool, "max_connections", _EXCHANGES))
         super().__init__(timeout=timeout, exchanges=exchanges)
         self._client = client
+        self._merges = isinstance(client, Redis)  # which is not a cluster
+        self._knows_script = False
 
     def send(self, *arguments: Any, **options: Any) -> Awaitable[Any]:
         """The reply to a command, as `execute_command` would answer it: see `ask`."""
@@ -39,11 +42,45 @@ class Pipelines(Batches[_Command]):
         """The replies to several commands: see `ask_all`."""
         return self.ask_all([(arguments, options) for arguments in commands])
 
-    async def exchange_one(self, command: _Command) -> Any:
+    async def exchange_one(self, command: Command) -> Any:
+        return await self._execute(command)
+
+    async def exchange(self, commands: Sequence[Command]) -> Sequence[Any]:
+        if not self._merges:
+            return await self._pipeline(commands)
+        sent = merged(commands, in_full=not self._knows_script)
+        replies: list[Any] = [None] * len(commands)
+        for one, reply in zip(
+            sent, await self._pipeline([command for command, _ in sent]), strict=True
+        ):
+            if len(one.places) > 1:
+                self._learn(one.command[0][0], reply)
+            for place, answer in zip(one.places, answers(one, reply), strict=True):
+                replies[place] = answer
+        again = [place for place, answer in enumerate(replies) if answer is ASK_AGAIN]
+        if again:
+            answered = await self._pipeline([commands[place] for place in again])
+            for place, answer in zip(again, answered, strict=True):
+                replies[place] = answer
+        return replies
+
+    async def _execute(self, command: Command) -> Any:
         arguments, options = command
         return await self._client.execute_command(*arguments, **options)
 
-    async def exchange(self, commands: Sequence[_Command]) -> Sequence[Any]:
+    def _learn(self, name: str, reply: Any) -> None:
+        """From the reply to a merged command."""
+        if isinstance(reply, _NEVER):
+            self._merges = False
+        if name != "MGET":
+            self._knows_script = not isinstance(reply, NoScriptError)
+
+    async def _pipeline(self, commands: Sequence[Command]) -> Sequence[Any]:
+        if len(commands) == 1:
+            try:
+                return [await self._execute(commands[0])]
+            except ResponseError as error:
+                return [error]
         pipeline = self._client.pipeline(transaction=False)
         for arguments, options in commands:
             pipeline.execute_command(*arguments, **options)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Self
 
 from ..errors import StorageUnavailable
-from .entry import STAMP_LENGTH, Entry, Version
+from .entry import Entry, Version
 from .interface import checked_timeout
 
 try:
@@ -23,20 +22,13 @@ try:
 
     from .pipelines import Pipelines
     from .redis_index import RedisIndex
-    from .scripts import REMOVE
+    from .scripts import REMOVE, REPLACE
 except ImportError as error:
     raise ImportError(
         'RedisStorage needs redis-py: pip install "aiohttp-sess[redis]"', name=error.name
     ) from error
 
 __all__ = ("RedisStorage",)
-
-# A missing key has no first bytes, and no stamp is empty: what is gone never matches.
-_REPLACE = (
-    f"if redis.call('GETRANGE', KEYS[1], 0, {STAMP_LENGTH - 1}) ~= ARGV[1] then return 0 end "
-    "redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) return 1"
-)
-_REPLACE_SHA1 = hashlib.sha1(_REPLACE.encode()).hexdigest()
 
 _FAILURES = (RedisError, RedisClusterException, OSError)  # TimeoutError is an OSError
 _NEEDED = ("execute_command", "pipeline")
@@ -147,12 +139,12 @@ class RedisStorage(RedisIndex):
         # Redis keeps the script by its SHA-1 from the first time on.
         if self._knows_script:
             try:
-                return bool(await self._ask("EVALSHA", _REPLACE_SHA1, *rest))
+                return bool(await self._ask("EVALSHA", REPLACE.sha1, *rest))
             except StorageUnavailable as error:
                 # Restarted, flushed, or another node of a cluster.
                 if not isinstance(error.__cause__, NoScriptError):
                     raise
-        answer = await self._ask("EVAL", _REPLACE, *rest)
+        answer = await self._ask("EVAL", REPLACE.text, *rest)
         self._knows_script = True
         return bool(answer)
 

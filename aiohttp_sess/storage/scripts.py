@@ -1,4 +1,7 @@
-"""Lua scripts, which Redis keeps by their SHA-1. Each touches one key, so a cluster takes it."""
+"""Lua scripts, which Redis keeps by their SHA-1.
+
+Each touches one key, so a cluster takes it, but for the one whose name says that it takes many.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +9,43 @@ import hashlib
 
 from .entry import STAMP_LENGTH
 
-__all__ = ("ANNOUNCE", "ENTER", "LOG_IN", "MEMBERS", "REMOVE", "Script")
+__all__ = ("ANNOUNCE", "ENTER", "LOG_IN", "MEMBERS", "REMOVE", "REPLACE", "REPLACE_MANY", "Script")
 
 
 class Script:
-    """A script of one key.
+    """A script.
 
-    :param text: in Lua; the key is ``KEYS[1]``.
+    :param text: in Lua; its key is ``KEYS[1]``.
     """
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.sha1 = hashlib.sha1(text.encode()).hexdigest()
 
+
+# A missing key has no first bytes, and no stamp is empty: what is gone never matches.
+REPLACE = Script(
+    f"if redis.call('GETRANGE', KEYS[1], 0, {STAMP_LENGTH - 1}) ~= ARGV[1] then return 0 end "
+    "redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) return 1"
+)
+"""Write a value if the one before it begins with a stamp; 1, or 0 where it does not."""
+
+# Of a key that is missing it says nothing: behind a proxy that knows many servers, a script goes to
+# the server of its first key, and the others may be elsewhere.
+REPLACE_MANY = Script(f"""
+local done = {{}}
+for i, key in ipairs(KEYS) do
+  local stamp = redis.call('GETRANGE', key, 0, {STAMP_LENGTH - 1})
+  if stamp == ARGV[3 * i - 2] then
+    redis.call('SET', key, ARGV[3 * i - 1], 'PX', ARGV[3 * i])
+    done[i] = 1
+  else
+    done[i] = stamp ~= '' and 0
+  end
+end
+return done
+""")
+"""`REPLACE` for many keys, with three arguments for each; nil for one that is missing."""
 
 # The score of a member is its login: the server's clock in microseconds, or one more than the
 # latest login, where that clock was set back or two come at once. A double holds it exactly.
