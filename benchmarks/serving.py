@@ -22,6 +22,7 @@ _ROOT = Path(__file__).parent.parent
 _PATIENCE = 30.0  # seconds for a process to start or end
 
 _CALLS = re.compile(rb"cmdstat_([^:|]+)\S*:calls=(\d+)")
+_LOOKUPS = re.compile(rb"keyspace_(?:hits|misses):(\d+)")
 _STAT = re.compile(rb"STAT (cmd_get|cmd_set) (\d+)")
 
 
@@ -46,9 +47,12 @@ class Backends(NamedTuple):
         """What a family's server was asked until now."""
         if family == "redis":
             said = self.redis.ask(b"INFO commandstats\r\n", b"\r\n\r\n")
-            # What a script calls inside is counted as well, so each write has one SET.
+            # What a script calls inside is counted as well, so each write has one SET, and looks at
+            # what it replaces. One command can read many keys.
             calls = {name.decode(): int(n) for name, n in _CALLS.findall(said)}
-            return Commands(calls.get("get", 0) + calls.get("getex", 0), calls.get("set", 0))
+            said = self.redis.ask(b"INFO stats\r\n", b"\r\n\r\n")
+            lookups = sum(map(int, _LOOKUPS.findall(said)))
+            return Commands(lookups - calls.get("getrange", 0), calls.get("set", 0))
         if family == "memcached":
             stats = dict(_STAT.findall(self.memcached.ask(b"stats\r\n", b"END\r\n")))
             return Commands(int(stats[b"cmd_get"]), int(stats[b"cmd_set"]))

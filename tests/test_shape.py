@@ -28,13 +28,13 @@ FLOORS = [
     {"edits", "storage.interface"},
     {"changes", "storage.pointer"},
     {"find", "late", "lifecycle", "mapping", "race", "sockets"}
-    | {"storage.entry", "storage.exchanges", "storage.pipelines"}
+    | {"storage.entry", "storage.exchanges"}
     | {"transport.interface"},
     {"committer", "doubts", "moved", "storage.ending", "terms"}
     | {"storage.scripts", "storage.seen"}
     | {"transport.cookie", "transport.header"},
-    {"limit", "session", "storage.members", "storage.rotation"},
-    {"storage.keyed", "storing"},
+    {"limit", "session", "storage.members", "storage.merged", "storage.rotation"},
+    {"storage.keyed", "storage.pipelines", "storing"},
     {"storage.epoch", "storage.logins", "writes"},
     {"storage.indexed"},
     {"storage.redis_index"},
@@ -62,7 +62,7 @@ OUTSIDE = {
     "cryptography": {"secret"},
     "opentelemetry": {"otel"},
     "pytest": {"testing"},
-    "redis": {"storage.pipelines", "storage.redis", "storage.redis_index"},
+    "redis": {f"storage.{name}" for name in ("merged", "pipelines", "redis", "redis_index")},
 }
 
 

@@ -3,9 +3,11 @@
 Most of what redis-py takes is for each command, whatever that does. The keys of a merged command
 must be on one server, so in a cluster nothing is merged.
 
-Where a merged command is refused, or does not find a key, its commands leave again one by one, and
-each gets its own answer. For a replacement that had been done that is no harm: it is recognised by
-its stamp, as one that was sent again after a dropped connection.
+Where a merged command is refused, its commands leave again one by one, and each gets its own
+answer. For a replacement that had been done that is no harm: it is recognised by its stamp, as one
+that was sent again after a dropped connection.
+
+Among others, a read of what is no string finds nothing, where by itself it is refused.
 """
 
 from __future__ import annotations

@@ -31,21 +31,21 @@ REPLACE = Script(
 """Write a value if the one before it begins with a stamp; 1, or 0 where it does not."""
 
 # Of a key that is missing it says nothing: behind a proxy that knows many servers, a script goes to
-# the server of its first key, and the others may be elsewhere.
+# the server of its first key, and the others may be elsewhere. Nor does it of another type's.
 REPLACE_MANY = Script(f"""
 local done = {{}}
 for i, key in ipairs(KEYS) do
-  local stamp = redis.call('GETRANGE', key, 0, {STAMP_LENGTH - 1})
+  local stamp = redis.pcall('GETRANGE', key, 0, {STAMP_LENGTH - 1})
   if stamp == ARGV[3 * i - 2] then
     redis.call('SET', key, ARGV[3 * i - 1], 'PX', ARGV[3 * i])
     done[i] = 1
   else
-    done[i] = stamp ~= '' and 0
+    done[i] = type(stamp) == 'string' and stamp ~= '' and 0
   end
 end
 return done
 """)
-"""`REPLACE` for many keys, with three arguments for each; nil for one that is missing."""
+"""`REPLACE` for many keys, with three arguments for each; nil where it is to be asked by itself."""
 
 # The score of a member is its login: the server's clock in microseconds, or one more than the
 # latest login, where that clock was set back or two come at once. A double holds it exactly.

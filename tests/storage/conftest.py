@@ -1,4 +1,4 @@
-"""A cluster of three Redis servers, for all tests of storages."""
+"""Clusters of one and of three Redis servers, for all tests of storages."""
 
 from __future__ import annotations
 
@@ -22,6 +22,20 @@ def until(true: Callable[[], bool]) -> None:
     while not true():
         assert time.monotonic() < deadline, "the servers do not agree"
         time.sleep(0.02)
+
+
+@pytest.fixture(scope="package")
+def cluster_server() -> Iterator[RedisServer]:
+    """A cluster of one."""
+    with start_redis("--cluster-enabled", "yes") as server:
+        server.ask(b"CLUSTER ADDSLOTSRANGE 0 16383\r\n", b"\r\n")
+        # A new cluster hesitates for two seconds. WAIT, for a replica that never comes, takes
+        # 20 milliseconds.
+        for _ in range(500):
+            if b"cluster_state:ok" in server.ask(b"CLUSTER INFO\r\n", b"\r\n\r\n"):
+                break
+            server.ask(b"WAIT 1 20\r\n", b"\r\n")
+        yield server
 
 
 @pytest.fixture(scope="package")

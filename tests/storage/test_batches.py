@@ -139,3 +139,111 @@ async def test_one_that_fails_among_those_that_are_asked_together() -> None:
     async with asyncio.timeout(10):
         while echo._unanswered:
             await asyncio.sleep(0)
+
+
+async def test_one_alone_is_told_in_time_and_its_task_goes_on() -> None:
+    echo = Echo(timeout=0.05)
+    task = asyncio.current_task()
+    assert task is not None
+    for _ in range(3):  # the timer was set for the first, and is set anew for each
+        assert await echo.ask(1) == 1
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(TimeoutError):
+            await echo.ask(-1)
+        assert asyncio.get_running_loop().time() - began >= 0.05
+        assert task.cancelling() == 0
+        await asyncio.sleep(0)
+    assert echo._running == []
+
+
+async def test_one_alone_that_is_cancelled_when_its_time_is_over_is_cancelled() -> None:
+    class Late(Echo):
+        async def exchange(self, commands: Sequence[int]) -> list[int]:
+            try:
+                return await super().exchange(commands)
+            except asyncio.CancelledError:
+                hung.cancel()
+                raise
+
+    echo = Late(timeout=0.05)
+    hung = asyncio.ensure_future(echo.ask(-1))
+    await asyncio.wait([hung])
+    assert hung.cancelled()
+    assert await echo.ask(1) == 1
+
+
+async def test_a_timeout_around_one_alone_is_not_its_own() -> None:
+    echo = Echo()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await echo.ask(-1)
+    assert echo._running == []
+    assert await echo.ask(1) == 1
+
+
+async def test_one_that_comes_to_its_end_all_the_same_leaves_no_cancellation_behind() -> None:
+    class Stubborn(Echo):
+        async def exchange(self, commands: Sequence[int]) -> list[int]:
+            try:
+                return await super().exchange(commands)
+            except asyncio.CancelledError:
+                return list(commands)
+
+    echo = Stubborn(timeout=0.02)
+    assert await echo.ask(-1) == -1
+    task = asyncio.current_task()
+    assert task is not None and task.cancelling() == 0
+
+
+async def test_an_exchange_that_took_too_long_is_ended() -> None:
+    ended = []
+
+    class Told(Echo):
+        async def exchange(self, commands: Sequence[int]) -> list[int]:
+            try:
+                return await super().exchange(commands)
+            except asyncio.CancelledError:
+                ended.append(list(commands))
+                raise
+
+    echo = Told(timeout=0.05)
+    asked = [asyncio.ensure_future(echo.ask(-n)) for n in range(1, 4)]
+    await asyncio.wait(asked)
+    assert all(isinstance(each.exception(), TimeoutError) for each in asked)
+    async with asyncio.timeout(10):
+        while echo._running:
+            await asyncio.sleep(0.001)
+    assert ended == [[-1], [-2, -3]]
+
+
+async def test_one_alone_that_hangs_is_told_in_time_also_after_a_close() -> None:
+    echo = Echo(timeout=0.05)
+    hung = asyncio.ensure_future(echo.ask(-1))
+    await asyncio.sleep(0)
+    await echo.close()
+    await asyncio.wait([hung], timeout=10)
+    assert isinstance(hung.exception(), TimeoutError)
+    assert await echo.ask(1) == 1
+    await echo.close()
+    assert echo._timer is None
+
+
+def test_it_begins_anew_in_another_event_loop() -> None:
+    echo = Echo(timeout=0.05)
+
+    async def leave_something_behind() -> None:
+        echo.speaks = asyncio.Event()
+        for n in range(1, 4):
+            asyncio.ensure_future(echo.ask(-n))  # noqa: RUF006
+        await asyncio.sleep(0)
+
+    async def ask() -> None:
+        echo.speaks = asyncio.Event()
+        assert await asyncio.gather(*(echo.ask(n) for n in range(5))) == [0, 1, 2, 3, 4]
+        asked = [asyncio.ensure_future(echo.ask(-n)) for n in range(1, 4)]
+        await asyncio.wait(asked, timeout=10)
+        assert all(isinstance(each.exception(), TimeoutError) for each in asked)
+
+    for _ in range(2):
+        asyncio.run(leave_something_behind())
+        asyncio.run(ask())

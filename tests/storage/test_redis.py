@@ -72,20 +72,6 @@ async def relay(redis_server: RedisServer) -> AsyncIterator[Relay]:
         yield relay
 
 
-@pytest.fixture(scope="module")
-def cluster_server() -> Iterator[RedisServer]:
-    """A cluster of one."""
-    with start_redis("--cluster-enabled", "yes") as server:
-        server.ask(b"CLUSTER ADDSLOTSRANGE 0 16383\r\n", b"\r\n")
-        # A new cluster hesitates for two seconds. WAIT, for a replica that never comes, takes
-        # 20 milliseconds.
-        for _ in range(500):
-            if b"cluster_state:ok" in server.ask(b"CLUSTER INFO\r\n", b"\r\n\r\n"):
-                break
-            server.ask(b"WAIT 1 20\r\n", b"\r\n")
-        yield server
-
-
 @contextmanager
 def start_sentinel(master: RedisServer) -> Iterator[Server]:
     with tempfile.TemporaryDirectory(prefix="sentinel-") as folder:
