@@ -172,8 +172,13 @@ async def test_one_alone_that_is_cancelled_when_its_time_is_over_is_cancelled() 
     assert await echo.ask(1) == 1
 
 
-async def test_a_timeout_around_one_alone_is_not_its_own() -> None:
+async def test_a_cancellation_of_one_alone_is_no_timeout_of_its_own() -> None:
     echo = Echo()
+    asked = asyncio.ensure_future(echo.ask(-1))
+    await asyncio.sleep(0)
+    asked.cancel()
+    await asyncio.wait([asked])
+    assert asked.cancelled()
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
             await echo.ask(-1)

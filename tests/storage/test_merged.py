@@ -119,6 +119,25 @@ async def test_commands_on_one_key_keep_their_order(both: tuple[RedisStorage, Wa
     assert found[1:] == [True, True, True, stamps[-1], True, None, False, True, True, OTHER]
 
 
+async def test_what_is_merged_does_not_overtake_the_rest(
+    both: tuple[RedisStorage, Watched],
+) -> None:
+    storage, _ = both
+    names = [*await written(storage, 2), f"{storage.key_prefix}new"]
+    outcomes = await at_once(
+        storage,
+        *(storage.remove(name) for name in names[:2]),
+        storage.add(names[2], STAMP, 60.0),
+        *reads(storage, names),
+        *(storage.replace(name, OTHER, 60.0, Version(STAMP)) for name in names),
+    )
+    assert [getattr(outcome, "value", outcome) for outcome in outcomes] == [
+        *(True, True, True),
+        *(None, None, STAMP),
+        *(False, False, True),
+    ]
+
+
 async def test_an_error_is_that_of_one(both: tuple[RedisStorage, Watched]) -> None:
     storage, client = both
     names = await written(storage, 5)
