@@ -14,7 +14,7 @@ from .merged import ASK_AGAIN, Command, answers, merged
 __all__ = ("Pipelines",)
 
 _EXCHANGES = 4
-# Whoever may not, or cannot, will not be asked again.
+# A server that may not, or cannot, is not asked again.
 _NEVER = (NoPermissionError, ClusterCrossSlotError)
 
 
@@ -50,9 +50,8 @@ class Pipelines(Batches[Command]):
             return await self._pipeline(commands)
         sent = merged(commands, in_full=not self._knows_script)
         replies: list[Any] = [None] * len(commands)
-        for one, reply in zip(
-            sent, await self._pipeline([command for command, _ in sent]), strict=True
-        ):
+        answered = await self._pipeline([command for command, _ in sent])
+        for one, reply in zip(sent, answered, strict=True):
             if len(one.places) > 1:
                 self._learn(one.command[0][0], reply)
             for place, answer in zip(one.places, answers(one, reply), strict=True):
@@ -70,7 +69,10 @@ class Pipelines(Batches[Command]):
 
     def _learn(self, name: str, reply: Any) -> None:
         """From the reply to a merged command."""
-        if isinstance(reply, _NEVER):
+        # redis-py 5 knows the class of CROSSSLOT only in a cluster.
+        if isinstance(reply, _NEVER) or (
+            isinstance(reply, ResponseError) and str(reply).startswith("CROSSSLOT")
+        ):
             self._merges = False
         if name != "MGET":
             self._knows_script = not isinstance(reply, NoScriptError)
