@@ -30,6 +30,12 @@ REPLACE = Script(
 )
 """Write a value if the one before it begins with a stamp; 1, or 0 where it does not."""
 
+REMOVE = Script(
+    f"if redis.call('GETRANGE', KEYS[1], 0, {STAMP_LENGTH - 1}) ~= ARGV[1] then return 0 end "
+    "return redis.call('DEL', KEYS[1])"
+)
+"""Remove an entry that begins with a stamp; 1 where that was done."""
+
 # Of a key that is missing it says nothing: behind a proxy that knows many servers, a script goes to
 # the server of its first key, and the others may be elsewhere. Nor does it of another type's.
 REPLACE_MANY = Script(f"""
@@ -115,10 +121,3 @@ return {string.format('%.0f', now), redis.call(
 """)
 """The latest login that there can be by now; and digests and logins by turns, so many, from a login
 on."""
-
-# A missing key has no first bytes, and no stamp is empty: what is gone never matches.
-REMOVE = Script(
-    f"if redis.call('GETRANGE', KEYS[1], 0, {STAMP_LENGTH - 1}) ~= ARGV[1] then return 0 end "
-    "return redis.call('DEL', KEYS[1])"
-)
-"""Remove an entry that begins with a stamp; 1 where that was done."""
