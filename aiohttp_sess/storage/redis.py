@@ -31,8 +31,6 @@ except ImportError as error:
 __all__ = ("RedisStorage",)
 
 _FAILURES = (RedisError, RedisClusterException, OSError)  # TimeoutError is an OSError
-# Also from a client with decode_responses=True.
-_AS_BYTES = {NEVER_DECODE: True}
 _NEEDED = ("execute_command", "pipeline")
 
 
@@ -135,10 +133,8 @@ class RedisStorage(RedisIndex):
 
     async def read(self, name: str, ttl: float | None) -> Entry | None:
         command = ("GET", name) if ttl is None else ("GETEX", name, "PX", _milliseconds(ttl))
-        try:
-            value = await self._pipelines.ask((command, _AS_BYTES))
-        except _FAILURES as error:
-            raise self._unavailable(error) from error
+        # As bytes, also from a client with decode_responses=True.
+        value = await self._ask(*command, **{NEVER_DECODE: True})
         return None if value is None else Entry(value)
 
     async def add(self, name: str, value: bytes, ttl: float) -> bool:
