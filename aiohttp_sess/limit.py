@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
@@ -18,6 +19,8 @@ from .record import SessionRecord
 from .storage.interface import AbstractStorage, StoredRecord
 
 __all__ = ("SessionLimit", "SessionLimitPolicy", "is_login")
+
+logger = logging.getLogger("aiohttp_sess")
 
 
 class SessionLimitPolicy(enum.Enum):
@@ -63,15 +66,25 @@ class SessionLimit:
         self._policy = policy
         self._ended = ended
 
-    async def admit_new(self, new: StoredRecord, old: StoredRecord | None) -> None:
+    def is_contested(self, record: SessionRecord, old: StoredRecord | None) -> bool:
+        """Whether a record is a login that ends others, but not before it has ended the ``old``
+        one: another renewal of that may be first, and this one too late.
+        """
+        ends_others = self._policy is SessionLimitPolicy.END_OLDEST
+        return ends_others and old is not None and is_login(record, old)
+
+    async def admit_new(
+        self, new: StoredRecord, old: StoredRecord | None, *, contested: bool = False
+    ) -> None:
         """Let a record that was just saved stay, if it is a login: that ends the oldest, or is
         refused.
 
         :param old: the record that it takes the place of.
+        :param contested: only see whether it could be counted; it is to `count` later.
         :raises TooManySessions: where it is refused; it is not there any more.
         """
         try:
-            refused = await self._is_refused(new, old)
+            refused = await self._is_refused(new, old, contested=contested)
         except StorageError:
             with suppress(StorageError):  # nobody has its key, but it counts, and is listed
                 await self._storage.delete(new.key)
@@ -79,6 +92,15 @@ class SessionLimit:
         if refused:
             await self._storage.delete(new.key)
             raise TooManySessions(self._most)
+
+    async def count(self, new: StoredRecord) -> None:
+        """Count a login that was contested, and has won. Should that fail, there may be a session
+        too many, until the next login that is a minute later.
+        """
+        try:
+            await self._is_refused(new, None)
+        except StorageError as error:
+            logger.warning("session %s: its login is not counted yet: %s", new.record.id, error)
 
     async def admit_update(self, new: StoredRecord, old: StoredRecord, ttl: timedelta) -> None:
         """The same for one that was updated. Where it is refused, the ``old`` one is there again;
@@ -127,11 +149,14 @@ class SessionLimit:
         for session_id in await self._storage.end_login(new):
             self._ended(session_id)
 
-    async def _is_refused(self, new: StoredRecord, old: StoredRecord | None) -> bool:
+    async def _is_refused(
+        self, new: StoredRecord, old: StoredRecord | None, *, contested: bool = False
+    ) -> bool:
         if not is_login(new.record, old):
             return False
         refuse = self._policy is SessionLimitPolicy.REFUSE
-        ended = await self._storage.limit_sessions(new, self._most, refuse=refuse)
+        only = {"contested": True} if contested else {}
+        ended = await self._storage.limit_sessions(new, self._most, refuse=refuse, **only)
         for session_id in ended or ():
             self._ended(session_id)
         return ended is None

@@ -28,12 +28,15 @@ async def save_record(
     :param old: the record that it takes the place of, which is deleted next.
     :raises TooManySessions: where it is a login that is refused.
     """
+    contested = limit is not None and limit.is_contested(record, old)
     if old is None:
         new = await storage.save(record, ttl)
+    elif contested:
+        new = await storage.renew(old, record, ttl, contested=True)
     else:
         new = await storage.renew(old, record, ttl)
     if limit is not None:
-        await limit.admit_new(new, old)
+        await limit.admit_new(new, old, contested=contested)
     return new
 
 

@@ -193,6 +193,8 @@ class Writes:
             await discard_record(self._storage, new.key)
             raise gone()
         self.ended = self._loaded.record.id
+        if self._limit is not None and self._limit.is_contested(new.record, self._loaded):
+            await self._limit.count(new)
         self._settle(saved, new)
 
     def _until_it_wins(

@@ -44,7 +44,7 @@ class ForgetsOwnersOfUpdates(MemoryStorage):
 
 
 class RenewsAsALogin(MemoryStorage):
-    async def renew(self, old: StoredRecord, *args: Any) -> StoredRecord:
+    async def renew(self, old: StoredRecord, *args: Any, contested: bool = False) -> StoredRecord:
         return await self.save(*args)
 
 
@@ -78,14 +78,14 @@ class EndsWhoeverIsNamed(MemoryStorage):
 
 class NoLimit(MemoryStorage):
     async def limit_sessions(
-        self, new: StoredRecord, limit: int, *, refuse: bool
+        self, new: StoredRecord, limit: int, *, refuse: bool, contested: bool = False
     ) -> Collection[str] | None:
         return set()
 
 
 class CountsTheDead(MemoryStorage):
     async def limit_sessions(
-        self, new: StoredRecord, limit: int, *, refuse: bool
+        self, new: StoredRecord, limit: int, *, refuse: bool, contested: bool = False
     ) -> Collection[str] | None:
         return None if refuse else set()
 

@@ -98,12 +98,16 @@ class IndexedStorage(Logins):
             ended |= await self._end_all(index, doomed)
 
     async def limit_sessions(
-        self, new: StoredRecord, limit: int, *, refuse: bool
+        self, new: StoredRecord, limit: int, *, refuse: bool, contested: bool = False
     ) -> Collection[str] | None:
         owner, cookie = new.record.owner, new.record.cookie
         if owner is None:
             return ()
-        index, mine = self.index_of(owner, cookie), await self.login_of(new)
+        index = self.index_of(owner, cookie)
+        if contested:
+            await self.members(index)
+            return ()
+        mine = await self.login_of(new)
         start: float | None = None
         ended: set[str] = set()
         while True:

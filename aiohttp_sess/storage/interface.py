@@ -141,11 +141,21 @@ class AbstractStorage(ABC):
 
     # -- the sessions of one owner: what not every storage can -----------------------------------
 
-    async def renew(self, old: StoredRecord, record: SessionRecord, ttl: timedelta) -> StoredRecord:
+    async def renew(
+        self,
+        old: StoredRecord,
+        record: SessionRecord,
+        ttl: timedelta,
+        *,
+        contested: bool = False,
+    ) -> StoredRecord:
         """Keep a record that takes the place of an ``old`` one, under a new key: as `save`. The old
         one is still there, and is deleted next.
 
         A storage that lists sessions counts both as one login where they have the same owner.
+
+        :param contested: another renewal may delete the old one first, in which case this one goes
+            again. As a login it counts from when `limit_sessions` is called after that.
         """
         return await self.save(record, ttl)
 
@@ -184,12 +194,14 @@ class AbstractStorage(ABC):
         )
 
     async def limit_sessions(
-        self, new: StoredRecord, limit: int, *, refuse: bool
+        self, new: StoredRecord, limit: int, *, refuse: bool, contested: bool = False
     ) -> Collection[str] | None:
         """The session that was just saved, and those its owner had before, are at most ``limit``.
 
         :param refuse: answer None where there were as many before, and end nothing. Otherwise, the
             oldest are ended, by their login; the answer is their public ids.
+        :param contested: it does not count yet, as `renew` was told: end nothing, and raise what
+            comes of counting.
         :raises NotImplementedError: where the storage cannot tell.
         """
         raise NotImplementedError(

@@ -66,11 +66,19 @@ class Logins(KeyedStorage):
     # -- the contract -----------------------------------------------------------------------------
 
     async def save(self, record: SessionRecord, ttl: timedelta) -> StoredRecord:
-        return await self._save(record, ttl, None)
+        return await self._save(record, ttl)
 
-    async def renew(self, old: StoredRecord, record: SessionRecord, ttl: timedelta) -> StoredRecord:
-        same = old.record.owner == record.owner
-        return await self._save(record, ttl, old.key.digest if same else None)
+    async def renew(
+        self,
+        old: StoredRecord,
+        record: SessionRecord,
+        ttl: timedelta,
+        *,
+        contested: bool = False,
+    ) -> StoredRecord:
+        if old.record.owner == record.owner:
+            return await self._save(record, ttl, instead_of=old.key.digest)
+        return await self._save(record, ttl, announced=contested)
 
     async def update(
         self, key: SessionKey, record: SessionRecord, ttl: timedelta, *, revision: object
@@ -138,17 +146,26 @@ class Logins(KeyedStorage):
     # -- inside -----------------------------------------------------------------------------------
 
     async def _save(
-        self, record: SessionRecord, ttl: timedelta, instead_of: str | None
+        self,
+        record: SessionRecord,
+        ttl: timedelta,
+        *,
+        instead_of: str | None = None,
+        announced: bool = False,
     ) -> StoredRecord:
         stored = await super().save(record, ttl)
         if record.owner is not None:
             index, digest = self.index_of(record.owner, record.cookie), stored.key.digest
-            seconds = ttl.total_seconds()
+            seconds, number, login = ttl.total_seconds(), None, None
             try:
-                login = await self.enter(index, digest, seconds, instead_of=instead_of)
+                if announced:
+                    number = await self.announce(index, digest, seconds)
+                else:
+                    login = await self.enter(index, digest, seconds, instead_of=instead_of)
             except StorageUnavailable:
                 with suppress(StorageUnavailable):  # nobody has its key
                     await self.remove(self.key_prefix + digest)
                 raise
-            stored = stored._replace(revision=Listed.of(stored.revision, index, login))
+            listed = Listed.of(stored.revision, index, login, announced=number)
+            stored = stored._replace(revision=listed)
         return stored

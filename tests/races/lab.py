@@ -89,9 +89,16 @@ class GatedStorage(AbstractStorage):
         await self._pass("delete")
         return await self.inner.end(stored)
 
-    async def renew(self, old: StoredRecord, record: SessionRecord, ttl: timedelta) -> StoredRecord:
+    async def renew(
+        self,
+        old: StoredRecord,
+        record: SessionRecord,
+        ttl: timedelta,
+        *,
+        contested: bool = False,
+    ) -> StoredRecord:
         await self._pass("save")
-        stored = await self.inner.renew(old, record, ttl)
+        stored = await self.inner.renew(old, record, ttl, contested=contested)
         self.keys.append(stored.key)
         return stored
 
@@ -109,10 +116,10 @@ class GatedStorage(AbstractStorage):
         return await self.inner.end_sessions(owner, cookie, keep=keep, ids=ids)
 
     async def limit_sessions(
-        self, new: StoredRecord, limit: int, *, refuse: bool
+        self, new: StoredRecord, limit: int, *, refuse: bool, contested: bool = False
     ) -> Collection[str] | None:
         await self._pass("limit")
-        return await self.inner.limit_sessions(new, limit, refuse=refuse)
+        return await self.inner.limit_sessions(new, limit, refuse=refuse, contested=contested)
 
     async def end_login(self, new: StoredRecord) -> Collection[str]:
         return await self.inner.end_login(new)

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from aiohttp_sess import SessionLimitPolicy, sessions_of
+from aiohttp_sess import SessionLimitPolicy, StorageUnavailable, sessions_of
 
 from ..servers import RedisServer
 from .lab import GatedStorage, Lab, Reply, Work
@@ -191,3 +191,59 @@ async def test_logins_at_once_without_a_renewal(lab: Lab, policy: SessionLimitPo
     assert len(await logged_in(lab)) == 1
     assert (await owners(lab, *cookies)).count(OWNER) == 1
     assert [reply.status for reply in replies].count(200) == (1 if policy is REFUSE else 20)
+
+
+@pytest.mark.parametrize("policy", [SessionLimitPolicy.END_OLDEST])
+async def test_a_renewal_that_is_too_late_ends_nobody(lab: Lab, policy: SessionLimitPolicy) -> None:
+    """The other one, say of a double click, saved its record before, and so is the older login."""
+    cookie = await lab.begin(n=1)
+    go_on, first = await stopped(lab, "delete", log_in, cookie)
+    second_goes_on, second = await stopped(lab, "delete", log_in, cookie)
+    go_on.set()
+    new = (await first).cookie
+    assert new
+    second_goes_on.set()
+    assert not (await second).cookie
+    assert await owners(lab, cookie, new) == ["over", OWNER]
+    assert len(await logged_in(lab)) == 1
+
+
+async def test_parallel_renewals_of_one_session_are_one_login(inner: Stopping) -> None:
+    policy = SessionLimitPolicy.END_OLDEST
+    lab = Lab(GatedStorage(inner), max_sessions_per_owner=3, session_limit_policy=policy)
+    async with lab.running():
+        others = [await cookie_of(lab, log_in, "") for _ in range(2)]
+        cookie = await lab.begin(n=1)
+        logins = [await stopped(lab, "delete", log_in, cookie) for _ in range(4)]
+        for go_on, _ in logins:
+            go_on.set()
+        (new,) = [reply.cookie for _, login in logins if (reply := await login).cookie]
+        assert await owners(lab, *others, new) == [OWNER] * 3
+        assert len(await logged_in(lab)) == 3
+
+
+@pytest.mark.parametrize("policy", [SessionLimitPolicy.END_OLDEST])
+async def test_a_renewal_that_comes_after_the_one_that_won_ends_nobody(
+    lab: Lab, policy: SessionLimitPolicy
+) -> None:
+    cookie = await lab.begin(n=1)
+    go_on, too_late = await stopped(lab, "limit", log_in, cookie)
+    new = await cookie_of(lab, log_in, cookie)
+    go_on.set()
+    assert not (await too_late).cookie
+    assert await owners(lab, cookie, new) == ["over", OWNER]
+
+
+@pytest.mark.parametrize("policy", [SessionLimitPolicy.END_OLDEST])
+async def test_a_renewal_that_won_stands_where_it_cannot_be_counted(
+    lab: Lab, policy: SessionLimitPolicy, caplog: pytest.LogCaptureFixture
+) -> None:
+    old = await cookie_of(lab, log_in, "")
+    cookie = await lab.begin(n=1)
+    go_on, login = await stopped(lab, "delete", log_in, cookie)
+    lab.storage.gate("limit", failure=StorageUnavailable("down")).opened.set()
+    go_on.set()
+    new = (await login).cookie
+    assert new
+    assert "its login is not counted yet" in caplog.text
+    assert await owners(lab, old, new) == [OWNER, OWNER]
