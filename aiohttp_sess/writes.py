@@ -80,12 +80,12 @@ class Writes:
         ttl = self.terms.ttl_of(record)
         return await save_record(self._storage, record, ttl, old=old, limit=self._limit)
 
-    async def _replace(self, stored: StoredRecord, saved: Snapshot) -> StoredRecord:
+    def _replace(self, stored: StoredRecord, saved: Snapshot) -> Awaitable[StoredRecord]:
         (key, _, revision), ttl = stored, self.terms.ttl_of(saved.record)
-        return await self._storage.update(key, saved.record, ttl, revision=revision)
+        return self._storage.update(key, saved.record, ttl, revision=revision)
 
-    async def _update(self, saved: Snapshot) -> StoredRecord:
-        return await self._in_doubt(saved, self._replace(self._loaded, saved))
+    def _update(self, saved: Snapshot) -> Awaitable[StoredRecord]:
+        return self._in_doubt(saved, self._replace(self._loaded, saved))
 
     async def _in_doubt(self, saved: Snapshot, write: Awaitable[StoredRecord]) -> StoredRecord:
         """A write that may have been done where it fails, and may be a login."""

@@ -13,9 +13,10 @@ gets the next login. Of two logins, the one with the later number finds the othe
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Coroutine
 from contextlib import suppress
 from datetime import timedelta
+from typing import Any
 
 from ..errors import StorageUnavailable
 from ..record import SessionRecord
@@ -80,14 +81,24 @@ class Logins(KeyedStorage):
             return await self._save(record, ttl, instead_of=old.key.digest)
         return await self._save(record, ttl, announced=contested)
 
-    async def update(
+    def update(
         self, key: SessionKey, record: SessionRecord, ttl: timedelta, *, revision: object
-    ) -> StoredRecord:
+    ) -> Coroutine[Any, Any, StoredRecord]:
         if record.owner is None:
-            return await super().update(key, record, ttl, revision=revision)
-        index, seconds = self.index_of(record.owner, record.cookie), ttl.total_seconds()
+            return super().update(key, record, ttl, revision=revision)
+        return self._update(record.owner, key, record, ttl, revision)
+
+    async def _update(
+        self,
+        owner: str,
+        key: SessionKey,
+        record: SessionRecord,
+        ttl: timedelta,
+        revision: object,
+    ) -> StoredRecord:
+        index, seconds = self.index_of(owner, record.cookie), ttl.total_seconds()
         login = announced = written = None
-        is_login = owner_is_new(record.owner, index, key.digest, revision)
+        is_login = owner_is_new(owner, index, key.digest, revision)
         if is_login:
             announced = await self.announce(index, key.digest, seconds)
         try:
