@@ -11,6 +11,7 @@
 `cart`            a typed value of the session that is changed in place
 `live`            a WebSocket that saves to the session, and is closed when that ends
 `forms`           reading a form, and refusing one that is not ours (CSRF)
+`headers`         what aiohttp says of headers that it refuses
 `pages`           templates, error pages, the headers of every page
 `words`           moments, spans of time and browsers in words
 `sent`            how the last session cookie was sent, for the page to show

@@ -16,6 +16,7 @@ from aiohttp import web
 from aiohttp_sess import SecretKey, StorageUnavailable
 
 from .app import make_app
+from .headers import LONGEST_FIELD, WithoutHeaders
 from .storages import Choice, choose
 
 
@@ -23,6 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo until it is interrupted; the answer is the process's exit status."""
     given = _parser().parse_args(arguments)
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("aiohttp.server").addFilter(WithoutHeaders())
     try:
         choice = choose(given.storage)
     except ValueError as error:
@@ -90,7 +92,8 @@ async def _serve(
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C cancels this task instead
             asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
-    runner = web.AppRunner(make_app(choice, secret_key=secret_key), access_log=None)
+    app = make_app(choice, secret_key=secret_key)
+    runner = web.AppRunner(app, access_log=None, max_field_size=LONGEST_FIELD)
     try:
         await runner.setup()
         await choice.check()

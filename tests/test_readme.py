@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import sys
 import textwrap
@@ -13,6 +14,7 @@ from typing import Any
 import docutils.core
 import pytest
 from aiohttp import WSMsgType, web
+from aiohttp.test_utils import TestClient, TestServer
 from mypy import api as mypy
 from pytest_aiohttp.plugin import AiohttpClient
 
@@ -203,6 +205,28 @@ async def test_what_happens_to_sessions_is_in_the_audit_log(
             pass
     (line,) = (record.getMessage() for record in caplog.records if record.name == "audit")
     assert re.fullmatch(r"session \S+ goes on as \S+", line)
+
+
+async def test_nobody_is_told_of_headers_that_are_refused(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    block = block_with("class WithoutHeaders")
+    log = logging.getLogger("aiohttp.server")
+    monkeypatch.setattr(log, "filters", [*log.filters])
+    served: dict[str, Any] = {}
+    monkeypatch.setattr(web, "run_app", lambda app, **options: served.update(options))
+    app = run("quickstart")["make_app"]()
+    block["serve"](app)
+    server = TestServer(app)
+    await server.start_server(**served)
+    async with TestClient(server) as client:
+        cookies = "id=secret; fat=" + "x" * 32 * 1024  # as much as nginx lets pass
+        async with client.get("/", headers={"Cookie": cookies}) as response:
+            assert (response.status, await response.text()) == (200, "visit number 1")
+        cookies += "x" * 32 * 1024
+        async with client.get("/", headers={"Cookie": cookies}) as response:
+            assert response.status == 400  # what a script gets where there is no proxy
+    assert caplog.messages[-1].endswith(": LineTooLong") and "secret" not in caplog.text
 
 
 async def test_the_test_of_the_quickstart_passes(aiohttp_client: AiohttpClient) -> None:
