@@ -58,9 +58,11 @@ class CookieStorage(AbstractStorage):
       No TTL is longer then: browsers keep no cookie for longer.
     - While that storage is down, no session loads: that is `StorageUnavailable`. What it loses or
       evicts before its time is open again, so let it be one that does neither: Redis under
-      ``noeviction``. A `MemoryStorage` is for a single process, forgets all when that ends, and
-      forgets the oldest when it is full, which a client can bring about by ending sessions of its
-      own: give it more ``max_sessions`` than can be ended within a TTL, or take Redis.
+      ``noeviction``. A `MemoryStorage` is for a single process, and forgets all when that ends. It
+      evicts nothing of the list; where it is full of that, which a client can bring about by ending
+      sessions of its own, no session can be ended or renewed (`StorageUnavailable`) until some of
+      it has had its time: give it more ``max_sessions`` than can be ended within a TTL, or take
+      Redis.
 
     :param revocations: where the list of ended sessions is kept; it may hold sessions of another
         kind as well. `close` closes it.

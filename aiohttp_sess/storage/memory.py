@@ -9,7 +9,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
 from itertools import count
 
-from .entry import STAMP_LENGTH, Entry, Version
+from ..errors import StorageUnavailable
+from .entry import ENDED, STAMP_LENGTH, Entry, Version
 from .indexed import IndexedStorage
 from .members import Member
 
@@ -19,12 +20,22 @@ __all__ = ("MemoryStorage",)
 class MemoryStorage(IndexedStorage):
     """Keeps records in a dict of this process. They end with it, and no other process sees them.
 
-    :param max_sessions: when there are more, the one that was used least recently goes.
+    :param max_sessions: when there are more, the one that was used least recently goes; what is on
+        a list of ended sessions (``revocations`` of `CookieStorage`) counts, and never goes.
     :param key_prefix: what the names of its entries begin with.
     :param clock: the time now, Unix time in seconds.
 
     Expired records go at the next operation on any session, so an idle process keeps them, but
     never more than ``max_sessions``.
+
+    Limitations:
+
+    - Sessions of visitors and of users share those places. A session that is written for each
+      visitor who comes without a cookie lets anybody push out all others, logins too, with so many
+      requests. So write nothing to it before there is something to keep, limit how often an address
+      may come, or take RedisStorage, where a TTL alone ends them.
+    - Where a list of ended sessions fills it, it refuses to end more (`StorageUnavailable`): let
+      ``max_sessions`` be more than are ended within a TTL.
     """
 
     def __init__(
@@ -40,8 +51,11 @@ class MemoryStorage(IndexedStorage):
         if max_sessions < 1:
             raise ValueError(f"max_sessions must be at least 1, not {max_sessions}")
         self.max_sessions = max_sessions
-        # Least recently used first; with the time at which each expires.
-        self._entries: OrderedDict[str, tuple[bytes, float]] = OrderedDict()
+        # With the time at which each expires.
+        self._entries: dict[str, tuple[bytes, float]] = {}
+        # Those that may go where there are too many, least recently used first: what says that a
+        # session was ended is not among them, as that would be open again.
+        self._recent: OrderedDict[str, None] = OrderedDict()
         # (a time at which it may expire, name), the soonest first; looked at again when it is due.
         self._due: list[tuple[float, str]] = []
         # The login of each record that has an owner, in its index, by its name; and which it is
@@ -62,7 +76,8 @@ class MemoryStorage(IndexedStorage):
         if value is None:
             return None
         if ttl is None:
-            self._entries.move_to_end(name)
+            if name in self._recent:
+                self._recent.move_to_end(name)
         else:
             self._put(name, value, ttl)
         return Entry(value)
@@ -71,7 +86,7 @@ class MemoryStorage(IndexedStorage):
         if self._value(name) is not None:
             return False
         if len(self._entries) >= self.max_sessions:
-            self._drop(next(iter(self._entries)))
+            self._drop_one()
         self._put(name, value, ttl)
         return True
 
@@ -154,8 +169,18 @@ class MemoryStorage(IndexedStorage):
 
     def _drop(self, name: str) -> None:
         del self._entries[name]
+        self._recent.pop(name, None)
         for index in list(self._indexes_of.get(name, ())):
             self._unlist(name, index)
+
+    def _drop_one(self) -> None:
+        if not self._recent:
+            raise StorageUnavailable(
+                f"the MemoryStorage is full of {len(self._entries)} ended sessions, and has to "
+                "remember them until their cookies have expired: give it more max_sessions, or "
+                "take RedisStorage"
+            )
+        self._drop(next(iter(self._recent)))
 
     def _unlist(self, name: str, index: str) -> None:
         indexes, logins = self._indexes_of[name], self._indexes[index]
@@ -175,7 +200,11 @@ class MemoryStorage(IndexedStorage):
         expires = self.clock() + ttl
         known = self._entries.get(name)
         self._entries[name] = (value, expires)
-        self._entries.move_to_end(name)
+        if value.startswith(ENDED):
+            self._recent.pop(name, None)
+        else:
+            self._recent[name] = None
+            self._recent.move_to_end(name)
         # A later end needs no new place in the queue: its old one leads to it.
         if known is None or expires < known[1]:
             heapq.heappush(self._due, (expires, name))

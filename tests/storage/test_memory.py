@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from aiohttp_sess import SessionRecord
-from aiohttp_sess.storage import MemoryStorage
+from aiohttp_sess import SessionRecord, StorageUnavailable
+from aiohttp_sess.storage import Entry, MemoryStorage
+from aiohttp_sess.storage.entry import new_end
 from aiohttp_sess.testing import FakeClock
 
 HOUR = timedelta(hours=1)
@@ -86,3 +87,28 @@ async def test_owners_whose_sessions_are_gone_leave_nothing_behind() -> None:
 def test_a_bound_that_is_none_is_refused(value: Any, error: type[Exception]) -> None:
     with pytest.raises(error, match="max_sessions"):
         MemoryStorage(value)
+
+
+async def test_what_says_that_a_session_was_ended_is_not_evicted() -> None:
+    """Sessions go instead; where there are none, nothing is written."""
+    clock = FakeClock()
+    storage = MemoryStorage(max_sessions=3, clock=clock)
+    mark = new_end() + b"until its time is over"
+    assert await storage.add("ended", mark, 60)
+    for _ in range(10):
+        stored = await storage.save(SessionRecord(), HOUR)
+    assert (await storage.read("ended", None), len(storage)) == (Entry(mark), 3)
+    assert await storage.load(stored.key)
+    for name in "ab":
+        assert await storage.add(name, mark, 60)
+    assert await storage.load(stored.key) is None
+    with pytest.raises(StorageUnavailable, match="max_sessions"):
+        await storage.add("c", mark, 60)
+    with pytest.raises(StorageUnavailable):
+        await storage.save(SessionRecord(), HOUR)
+    assert [await storage.remove(name) for name in ("ended", "a", "b", "c")] == [True] * 3 + [False]
+    for name in "abc":
+        assert await storage.add(name, mark, 60)
+    clock.advance(60)
+    assert await storage.load((await storage.save(SessionRecord(), HOUR)).key)
+    assert (len(storage), len(storage._recent)) == (1, 1)

@@ -83,3 +83,25 @@ async def test_who_never_gets_a_turn_is_told(clock: FakeClock) -> None:
     storage = CookieStorage(revocations=Contended(clock=clock), clock=clock)
     with pytest.raises(StorageUnavailable, match="not working"):
         await storage.end_sessions("ferris", "id")
+
+
+async def test_a_full_list_in_memory_refuses_and_forgets_nothing() -> None:
+    """However many sessions of its own a client ends."""
+    clock = FakeClock()
+    storage = CookieStorage(revocations=MemoryStorage(max_sessions=5, clock=clock), clock=clock)
+    victims = await storage.save(record(storage, owner="ferris"), HOUR)
+    goes_on = await storage.save(record(storage, owner="ferris"), HOUR)
+    assert await storage.delete(victims.key)
+    for _ in range(4):
+        assert await storage.delete((await storage.save(record(storage), HOUR)).key)
+    for _ in range(20):
+        of_attacker = await storage.save(record(storage), HOUR)
+        with pytest.raises(StorageUnavailable, match="max_sessions"):
+            await storage.delete(of_attacker.key)
+    assert await storage.load(victims.key) is None
+    assert await storage.load(goes_on.key)
+    with pytest.raises(StorageUnavailable):
+        await storage.delete(goes_on.key)
+    clock.advance(2 * HOUR.total_seconds())
+    later = await storage.save(record(storage), HOUR)
+    assert await storage.delete(later.key)
