@@ -13,14 +13,16 @@ from typing import Any
 
 import docutils.core
 import pytest
-from aiohttp import WSMsgType, web
+from aiohttp import WSMsgType, WSServerHandshakeError, web
 from aiohttp.test_utils import TestClient, TestServer
 from mypy import api as mypy
 from pytest_aiohttp.plugin import AiohttpClient
 
-from aiohttp_sess import setup
+from aiohttp_sess import sessions_of, setup
 from aiohttp_sess.storage import MemoryStorage
 from aiohttp_sess.testing import cookie_jar, give_session, read_session
+
+from .wire import Wire
 
 ROOT = Path(__file__).parent.parent
 BLOCKS = [
@@ -102,29 +104,34 @@ async def test_the_login_begins_another_key_and_the_logout_ends_it(
         cookie = response.cookies["id"]
         assert (response.status, cookie["max-age"]) == (303, str(30 * 24 * 60 * 60))
     assert cookie.value != before
-    assert await read_session(client) == {"cart": ["pear"], "user_id": 42}
+    assert await read_session(client) == {"cart": ["pear"]}
+    assert len(await sessions_of(app, "user-42")) == 1
     async with client.post("/log_out", allow_redirects=False) as response:
         assert (response.status, response.cookies["id"]["max-age"]) == (303, "0")
     assert await read_session(client) == {}
+    assert await sessions_of(app, "user-42") == []
 
 
 async def test_an_email_address_is_changed_by_who_has_just_logged_in(
     aiohttp_client: AiohttpClient,
 ) -> None:
-    async def is_password(user_id: int, password: str) -> bool:
-        return (user_id, password) == (42, "hunter2")
+    async def is_password(owner: str, password: str) -> bool:
+        return (owner, password) == ("user-42", "hunter2")
 
     block = block_with("def change_email(")
     block["is_password"] = is_password
     client = await aiohttp_client(
         application(change=block["change_email"]), cookie_jar=cookie_jar()
     )
-    await give_session(client, {"user_id": 42})
+    new = {"email": "a@example.com"}
+    async with client.post("/change", data=new) as response:
+        assert (response.status, await response.text()) == (403, "Log in first, please.")
+    await give_session(client, {}, owner="user-42")
     statuses = []
-    for form in ({}, {"password": "guess"}, {"password": "hunter2"}, {}):
-        async with client.post("/change", data={"email": "a@example.com", **form}) as response:
+    for form in (new, new | {"password": "guess"}, new | {"password": "hunter2"}, new, {}):
+        async with client.post("/change", data=form) as response:
             statuses.append(response.status)
-    assert statuses == [403, 403, 200, 200]
+    assert statuses == [403, 403, 200, 200, 400]
     assert (await read_session(client))["email"] == "a@example.com"
 
 
@@ -141,10 +148,14 @@ async def test_the_websocket_saves_until_its_session_ends(aiohttp_client: Aiohtt
     log_out = block_with("def log_out(")["log_out"]
     app = application(live=block_with("def live(")["live"], log_out=log_out)
     client = await aiohttp_client(app, cookie_jar=cookie_jar())
-    async with client.ws_connect("/live") as socket:
+    ours = str(client.make_url("/")).rstrip("/")
+    for theirs in (None, "https://evil.example", f"{ours}1", "null", "http://"):
+        with pytest.raises(WSServerHandshakeError, match="403"):
+            await client.ws_connect("/live", origin=theirs)
+    async with client.ws_connect("/live", origin=ours) as socket:
         assert (await socket.receive(timeout=PATIENCE)).data == 1008
     await give_session(client, {"user_id": 42})
-    async with client.ws_connect("/live") as socket:
+    async with client.ws_connect("/live", origin=ours) as socket:
         await socket.send_str("hello")
         async with client.post("/log_out", allow_redirects=False):
             pass
@@ -159,11 +170,12 @@ async def test_a_user_sees_and_ends_the_sessions_elsewhere(aiohttp_client: Aioht
     here = await aiohttp_client(app, cookie_jar=cookie_jar())
     async with here.get("/devices") as response:
         assert response.status == 403
-    for label in ("there", "here"):
-        await give_session(here, {})
-        agent = {"User-Agent": label}
-        async with here.post("/log_in_here", headers=agent, allow_redirects=False) as response:
-            assert response.status == 303
+    assert here.server.port is not None
+    async with Wire(here.server.port, lambda answer: answer) as there:
+        agent = b"User-Agent: th\xffre" + b"!" * 100  # neither UTF-8, nor as short as a label
+        assert (await there.get("/log_in_here", agent, method="POST")).status == 303
+    async with here.post("/log_in_here", allow_redirects=False) as response:
+        assert response.status == 303
     for current in ([False, True], [True]):
         async with here.get("/devices") as response:
             assert [each["current"] for each in await response.json()] == current
