@@ -32,6 +32,8 @@ class OwnedSession:
     :param expires: when it ends, if nothing happens, in UTC; None where that is not known.
     :param label: what the application called it (`Session.label`).
     :param current: whether it is the one that `sessions_of` was given.
+    :param authenticated: when it was last renewed, in UTC: its login, or the last proof since then
+        of who is there (`Session.authenticated_within`). None where it never was.
     """
 
     id: str
@@ -40,6 +42,7 @@ class OwnedSession:
     expires: datetime | None
     label: str | None
     current: bool
+    authenticated: datetime | None = None
 
 
 async def sessions_of(
@@ -167,6 +170,7 @@ def _owned(handle: SessionHandle, listed: ListedRecord, current: str | None) -> 
         expires=None if expires is None else _time(expires),
         label=record.label,
         current=record.id == current,
+        authenticated=None if record.authenticated is None else _time(record.authenticated),
     )
 
 

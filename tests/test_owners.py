@@ -92,10 +92,28 @@ async def test_what_is_listed() -> None:
 
     day = 24 * 3600
     one, two = listed
-    assert one == OwnedSession(one.id, time(0), time(120), time(120 + day), None, False)
-    assert two == OwnedSession(two.id, time(60), time(60), time(60 + day), "Firefox on Linux", True)
+    assert one == OwnedSession(one.id, time(0), time(120), time(120 + day), None, False, time(0))
+    assert two == OwnedSession(
+        two.id, time(60), time(60), time(60 + day), "Firefox on Linux", True, time(60)
+    )
     for cookie in (first, second):
         assert cookie not in repr(listed)
+
+
+async def test_when_a_session_was_last_renewed() -> None:
+    """ASVS 7.5.2: it may have begun long before the login."""
+    clock = FakeClock(NOW)
+    async with lab_of(clock).running() as lab:
+        cookie = (await lab.request(own)).cookie or ""
+        (only,) = await sessions_of(lab.app, OWNER)
+        assert (only.created, only.authenticated) == (time(0), None)
+        for moment in (60, 121):
+            clock.advance(60)
+            cookie = (await lab.request(log_in, cookie)).cookie or ""
+            clock.advance(1)
+            await lab.request(write, cookie)
+            (only,) = await sessions_of(lab.app, OWNER)
+            assert (only.created, only.authenticated) == (time(0), time(moment))
 
 
 async def test_the_current_one_while_it_is_renewed() -> None:

@@ -27,7 +27,7 @@ class OwnerCases(Capabilities):
         """A session of an owner."""
         created = storage.clock()
         record = SessionRecord({"n": 1}, created, owner=owner, cookie=COOKIE, label=label)
-        return await storage.save(record, HOUR)
+        return await storage.save(dataclasses.replace(record, authenticated=created + 1), HOUR)
 
     async def renew(self, storage: AbstractStorage, old: StoredRecord) -> StoredRecord:
         """The first half of a renewal: the old record is still there."""
