@@ -24,6 +24,9 @@ FORM = web.RequestKey("form", Form)
 
 _TOKEN = "csrf"
 _FIELDS = 10
+# Format characters (zero-width ones), marks, spaces; and letters that look like a space.
+_UNSEEN = frozenset({"Cf", "Mn", "Me", "Zs", "Zl", "Zp"})
+_BLANK = "\u115f\u1160\u2800\u3164\uffa0"
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -65,10 +68,11 @@ def text_field(form: Form, name: str, longest: int) -> str:
     """The text in a field, each run of white space as one space.
 
     :param longest: in characters.
-    :raises FieldError: where it is missing, too long, or holds what is no text.
+    :raises FieldError: where there is nothing to see of it, it is too long, or it holds what is no
+        text.
     """
     text = " ".join(form.get(name, "").split())
-    if not text:
+    if not any(map(_shows, text)):
         raise FieldError(f"Please fill in the {name}.")
     if len(text) > longest:
         raise FieldError(f"That {name} has {len(text)} characters; {longest} is the most.")
@@ -76,6 +80,14 @@ def text_field(form: Form, name: str, longest: int) -> str:
     if any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
         raise FieldError(f"That {name} holds characters that are no text.")
     return text
+
+
+def _shows(character: str) -> bool:
+    """Whether there is something to see of it, by itself.
+
+    Those that join others, or mark them, belong to names in Persian as to emoji.
+    """
+    return unicodedata.category(character) not in _UNSEEN and character not in _BLANK
 
 
 async def _read(request: web.Request) -> Form:

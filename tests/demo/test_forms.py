@@ -61,6 +61,8 @@ async def test_without_a_session_no_token_is_right(on_memory: Demo) -> None:
         ("/login", "name", "", "Please fill in the name."),
         ("/login", "name", "  \t ", "Please fill in the name."),
         ("/login", "other", "Ada", "Please fill in the name."),
+        ("/login", "name", "\u200b\u2060\ufeff", "Please fill in the name."),
+        ("/login", "name", "\u200d \ufe0f\u2028\u3164", "Please fill in the name."),
         ("/login", "name", "a" * 31, f"That name has 31 characters; {NAME_LENGTH} is the most."),
         ("/login", "name", "a\0b", "That name holds characters that are no text."),
         ("/cart/add", "item", " ", "Please fill in the item."),
