@@ -50,12 +50,12 @@ def from_now(moment: datetime) -> str:
 
 
 def in_words(time: timedelta) -> str:
-    """A span of time in its largest unit, rounded down."""
-    seconds = max(int(time.total_seconds()), 0)
-    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
-        if seconds >= length:
-            return counted(seconds // length, unit)
-    return counted(seconds, "second")
+    """A span of time in its largest unit, rounded; "1 day" from where it would be 24 hours."""
+    seconds = max(time.total_seconds(), 0)
+    for unit, length, below in (("day", 86400, 3600), ("hour", 3600, 60), ("minute", 60, 1)):
+        if round(seconds / below) * below >= length:
+            return counted(round(seconds / length), unit)
+    return counted(round(seconds), "second")
 
 
 def counted(count: int, thing: str) -> str:

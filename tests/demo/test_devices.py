@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import secrets
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from typing import NamedTuple
 
 import aiohttp
 import pytest
 from pytest_aiohttp.plugin import AiohttpServer
 
+from aiohttp_sess import sessions_of
 from aiohttp_sess.storage import MemoryStorage
 from aiohttp_sess.testing import FakeClock
 from demo.app import make_app
@@ -83,9 +85,9 @@ async def test_each_session_is_listed_with_its_browser(listing: Demo) -> None:
         assert (mine.label, mine.current) == ("Safari on an iPhone", True)
         assert (other.label, other.current) == ("Firefox on Linux", False)
         assert other.facts == {
-            "Began": "just now",
+            "Signed in": "just now",
             "Last seen": "just now",
-            "Expires": "in 23 hours",
+            "Expires": "in 1 day",
         }
         page = await one.visit("/devices")
         assert [(each.label, each.id) for each in devices(page)] == [
@@ -106,6 +108,24 @@ async def test_the_way_there_is_for_who_is_logged_in(browser: Browser) -> None:
     page = await browser.visit("/devices")
     assert '<a href="/devices" aria-current="page">Devices</a>' in page.text
     assert (page.heading, page.headers["Cache-Control"]) == ("Your devices", "no-store")
+
+
+async def test_signed_in_is_the_login_and_not_the_first_visit(
+    aiohttp_server: AiohttpServer,
+) -> None:
+    clock = FakeClock()
+    choice = Choice(MemoryStorage(clock=clock), "memory", "in this process", False)
+    server = await aiohttp_server(make_app(choice))
+    async with Browser(str(server.make_url("/")).rstrip("/")) as browser:
+        await browser.visit()
+        clock.advance(3600)
+        await browser.submit("/login", name="Ada")
+        clock.advance(60)
+        (listed,) = await sessions_of(server.app, "Ada")
+        (shown,) = devices(page := await browser.visit("/devices"))
+        assert listed.authenticated == listed.created + timedelta(hours=1)
+        assert listed.authenticated.isoformat() in page.text
+        assert listed.created.isoformat() not in page.text and "Signed in" in shown.facts
 
 
 async def test_one_browser_ends_another(listing: Demo) -> None:
@@ -142,7 +162,7 @@ async def test_logging_out_everywhere_else(demo: Demo) -> None:
         page = await here.submit("/devices/end-others", leads_to="/devices")
         # Storages that keep a list count; the others say so, and have a button for all of it.
         counts = bool(devices(before))
-        assert counts or "--storage memory" in before.text
+        assert counts or "make demo STORAGE=memory" in before.text
         assert [each.current for each in devices(page)] == ([True] if counts else [])
         said = "You are logged out everywhere else" + (
             ": that ended 2 sessions." if counts else "."

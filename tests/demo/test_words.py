@@ -17,8 +17,16 @@ CHROME = "AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0"
     [
         (timedelta(seconds=-1), "0 seconds"),
         (timedelta(seconds=1), "1 second"),
-        (timedelta(seconds=119), "1 minute"),
-        (timedelta(hours=23, minutes=59), "23 hours"),
+        (timedelta(seconds=59.4), "59 seconds"),
+        (timedelta(seconds=59.6), "1 minute"),
+        (timedelta(seconds=89), "1 minute"),
+        (timedelta(seconds=119), "2 minutes"),
+        (timedelta(minutes=59, seconds=29), "59 minutes"),
+        (timedelta(minutes=59, seconds=40), "1 hour"),
+        (timedelta(hours=23, minutes=29), "23 hours"),
+        (timedelta(hours=23, minutes=59, seconds=59), "1 day"),
+        (timedelta(days=1, hours=11), "1 day"),
+        (timedelta(days=29, hours=23, minutes=59), "30 days"),
         (timedelta(days=30), "30 days"),
     ],
 )
@@ -31,8 +39,9 @@ def test_a_span_of_time_in_words(time: timedelta, words: str) -> None:
     [
         (timedelta(seconds=1), "just now"),
         (timedelta(seconds=-1), "just now"),
-        (timedelta(minutes=-3, seconds=-30), "3 minutes ago"),
-        (timedelta(hours=5, minutes=30), "in 5 hours"),
+        (timedelta(minutes=-3, seconds=-20), "3 minutes ago"),
+        (timedelta(hours=5, minutes=20), "in 5 hours"),
+        (timedelta(days=1, seconds=-1), "in 1 day"),
     ],
 )
 def test_a_moment_in_words(ahead: timedelta, words: str) -> None:
