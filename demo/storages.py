@@ -28,6 +28,11 @@ class Choice:
     outlives: bool
 
     @property
+    def kind(self) -> str:
+        """What it is, and not where."""
+        return self.name.partition(" at ")[0]
+
+    @property
     def saves_late(self) -> bool:
         """Whether a session can be saved after the response's headers are gone."""
         return self.storage.server_side

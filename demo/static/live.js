@@ -39,6 +39,14 @@ let socket;
 let patience = 1000; // milliseconds before the next attempt to connect
 let leaving = false; // whether a form was sent, so that the next page is on its way
 
+// Forms that give the session a new key: the other tabs of this browser are told.
+const RENEWING = ["/login", "/confirm"];
+const tabs = new BroadcastChannel("session");
+let over = "ended"; // what there is to say when the session of this page is over
+tabs.addEventListener("message", () => {
+  over = "renewed";
+});
+
 const connect = () => {
   const scheme = location.protocol === "https:" ? "wss:" : "ws:";
   socket = new WebSocket(`${scheme}//${location.host}/live`);
@@ -60,9 +68,9 @@ const connect = () => {
 
   socket.addEventListener("close", (event) => {
     if (event.code === SESSION_ENDED) {
-      panel?.say("ended", "This session has ended.");
+      panel?.say("ended", "This page is out of date.");
       // Unless a form of this very page has ended it, or given it a new key.
-      if (!leaving) document.querySelector("[data-ended]").showModal();
+      if (!leaving) document.querySelector(`[data-over="${over}"]`).showModal();
       return;
     }
     panel?.say("closed", "The connection is lost; trying again …");
@@ -81,6 +89,8 @@ panel?.form.addEventListener("submit", (event) => {
 
 document.addEventListener("submit", (event) => {
   leaving = !event.defaultPrevented;
+  const action = event.target.getAttribute("action");
+  if (leaving && RENEWING.includes(action)) tabs.postMessage("renewing");
 });
 
 connect();
