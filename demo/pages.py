@@ -84,8 +84,11 @@ async def error_pages(request: web.Request, handler: Handler) -> web.StreamRespo
         if "Allow" in error.headers:
             response.headers["Allow"] = error.headers["Allow"]
         return response
-    except StorageUnavailable:
-        logger.exception("%s %s: no storage", request.method, request.rel_url.raw_path)
+    except StorageUnavailable as error:  # one line: while it is away, each request comes here
+        path = request.rel_url.raw_path
+        logger.error(  # noqa: TRY400
+            "%s %s: %s: %s", request.method, path, type(error).__name__, error
+        )
         return page("error.html", status=500, title=_STORAGE_DOWN[0], text=_STORAGE_DOWN[1])
     except Exception:
         logger.exception("%s %s failed", request.method, request.rel_url.raw_path)
