@@ -200,9 +200,7 @@ class MemoryStorage(IndexedStorage):
         expires = self.clock() + ttl
         known = self._entries.get(name)
         self._entries[name] = (value, expires)
-        if value.startswith(ENDED):
-            self._recent.pop(name, None)
-        else:
+        if not value.startswith(ENDED):
             self._recent[name] = None
             self._recent.move_to_end(name)
         # A later end needs no new place in the queue: its old one leads to it.
