@@ -13,13 +13,12 @@ from aiomcache import ClientException, FlagClient
 from aiomcache.client import acquire
 from aiomcache.pool import Connection
 
-from .batches import Batches
+from .batches import EXCHANGES, Batches
 
 __all__ = ("READ", "TOO_LARGE", "Exchanges", "Reply", "Request")
 
 READ = b"gets "
 TOO_LARGE = b"SERVER_ERROR object too large for cache"
-_EXCHANGES = 4
 _VALUE = re.compile(rb"VALUE (\S+) \d+ (\d+) (\d+)")
 _STATUSES = frozenset(
     [b"STORED", b"NOT_STORED", b"EXISTS", b"NOT_FOUND", b"TOUCHED", b"DELETED", b"END", TOO_LARGE]
@@ -59,7 +58,7 @@ class Exchanges(Batches[Request]):
     def __init__(self, client: FlagClient[Any], *, timeout: float, pool_size: int) -> None:
         # Those who wait inside aiomcache's pool wait in vain when the connections in use are
         # closed instead of given back, so nobody goes in who would have to wait.
-        super().__init__(timeout=timeout, exchanges=min(_EXCHANGES, pool_size))
+        super().__init__(timeout=timeout, exchanges=min(EXCHANGES, pool_size))
         self._client = client
 
     async def exchange_one(self, command: Request) -> list[Reply]:
@@ -107,7 +106,7 @@ async def _replies_to_all(
     reader: StreamReader, writer: StreamWriter, requests: Sequence[Request]
 ) -> list[list[Reply] | ClientException]:
     """The replies to requests, of which the reads are sent as one, before the others: but for those
-    of a key that an earlier one of the others is about.
+    of a key that an earlier one of the others is about. `merged` has the same rule for Redis.
     """
     reads, others, taken = list[int](), list[int](), set[bytes]()
     for place, request in enumerate(requests):

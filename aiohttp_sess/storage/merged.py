@@ -45,6 +45,8 @@ def merged(commands: Sequence[Command], *, in_full: bool) -> list[Merged]:
     :param in_full: send the script, and not its SHA-1.
     """
     reads: list[int] = []
+    `exchanges` has the same rule for memcached, where only reads are merged.
+
     replacements: list[int] = []
     others: list[int] = []
     taken: set[Any] = set()  # keys: what comes later on one of them is not merged, but leaves later

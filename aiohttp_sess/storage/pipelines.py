@@ -8,12 +8,11 @@ from typing import Any
 from redis.asyncio import Redis, RedisCluster
 from redis.exceptions import ClusterCrossSlotError, NoPermissionError, NoScriptError, ResponseError
 
-from .batches import Batches
+from .batches import EXCHANGES, Batches
 from .merged import ASK_AGAIN, Command, answers, merged
 
 __all__ = ("Pipelines",)
 
-_EXCHANGES = 4
 # A server that may not, or cannot, is not asked again.
 _NEVER = (NoPermissionError, ClusterCrossSlotError)
 
@@ -28,7 +27,7 @@ class Pipelines(Batches[Command]):
     def __init__(self, client: Redis | RedisCluster, *, timeout: float) -> None:
         # A pool that is smaller than that raises when it is asked for one connection too many.
         pool = getattr(client, "connection_pool", None)
-        exchanges = min(_EXCHANGES, getattr(pool, "max_connections", _EXCHANGES))
+        exchanges = min(EXCHANGES, getattr(pool, "max_connections", EXCHANGES))
         super().__init__(timeout=timeout, exchanges=exchanges)
         self._client = client
         self._merges = isinstance(client, Redis)  # which is not a cluster
