@@ -11,6 +11,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 __all__ = ("EXCHANGES", "Batches")
@@ -28,15 +29,13 @@ _LONGEST = 128  # commands in a batch
 _Waiting = tuple[C, asyncio.Future[Any], float]
 
 
+@dataclass(slots=True, repr=False, eq=False)
 class _UnderWay(Generic[C]):
     """What left in one exchange, when that began, and when it has taken too long."""
 
-    __slots__ = ("batch", "began", "deadline")
-
-    def __init__(self, batch: Sequence[_Waiting[C]], began: float, deadline: float) -> None:
-        self.batch = batch
-        self.began = began
-        self.deadline = deadline
+    batch: Sequence[_Waiting[C]]
+    began: float
+    deadline: float
 
 
 class Batches(ABC, Generic[C]):
@@ -159,10 +158,11 @@ class Batches(ABC, Generic[C]):
                 raise TimeoutError from error
             raise
         finally:
-            if self._alone is None:
-                task.uncancel()
-            self._alone = None
-            self._returned(began)
+            if self._loop is loop:  # another has begun anew when what a dead one left is finalised
+                if self._alone is None:
+                    task.uncancel()
+                self._alone = None
+                self._returned(began)
 
     def _leave_in_time(self) -> None:
         """Let those who wait leave: at the end of this turn, or when the newest exchange that is

@@ -252,3 +252,26 @@ def test_it_begins_anew_in_another_event_loop() -> None:
     for _ in range(2):
         asyncio.run(leave_something_behind())
         asyncio.run(ask())
+
+
+def test_what_is_finalised_after_its_loop_died_touches_nothing_of_the_next() -> None:
+    echo = Echo(timeout=0.05)
+    left = echo._ask_alone(-1)
+    dead = asyncio.new_event_loop()
+    task = dead.create_task(left)
+    dead.run_until_complete(asyncio.sleep(0))
+    dead.close()
+
+    async def ask() -> None:
+        echo.speaks = asyncio.Event()
+        assert await echo.ask(1) == 1
+        asked = asyncio.ensure_future(echo.ask(-2))
+        await asyncio.sleep(0)
+        left.close()  # as it is when nobody has it any more
+        assert (echo._alone, len(echo._running)) == (asked, 1)
+        await asyncio.wait([asked], timeout=10)
+        assert isinstance(asked.exception(), TimeoutError)
+        assert echo._running == []
+
+    asyncio.run(ask())
+    assert not task.done()
