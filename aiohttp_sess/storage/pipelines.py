@@ -57,7 +57,10 @@ class Pipelines(Batches[Command]):
                 replies[place] = answer
         again = [place for place, answer in enumerate(replies) if answer is ASK_AGAIN]
         if again:
-            answered = await self._pipeline([commands[place] for place in again])
+            try:
+                answered = await self._pipeline([commands[place] for place in again])
+            except Exception as error:  # theirs alone: the others have been answered
+                answered = [error] * len(again)
             for place, answer in zip(again, answered, strict=True):
                 replies[place] = answer
         return replies

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import redis
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 from redis.exceptions import ResponseError
@@ -17,9 +18,11 @@ from aiohttp_sess import SessionRecord, StorageUnavailable
 from aiohttp_sess.storage import Version
 from aiohttp_sess.storage.pipelines import Pipelines
 from aiohttp_sess.storage.redis import RedisStorage
+from aiohttp_sess.storage.scripts import REPLACE
 
 from ..servers import RedisServer
 from .faults import Relay, each_cancellation
+from .watched import OTHER, STAMP, at_once, values, written
 
 DAY = timedelta(days=1)
 
@@ -193,6 +196,30 @@ async def test_a_batch_whose_connection_drops_is_sent_once_more(relay: Relay) ->
     relay.go_stale()
     reads = (storage.read(f"nothing{n}", None) for n in range(50))
     assert await asyncio.gather(*reads) == [None] * 50
+    await storage.close()
+
+
+async def test_what_is_asked_again_in_vain_takes_no_reply_from_the_others(
+    relay: Relay, name: str
+) -> None:
+    storage = RedisStorage.from_url(f"redis://127.0.0.1:{relay.port}", key_prefix=f"{name}:")
+    names = [*await written(storage, 3), f"{name}:new"]
+    # Two replacements are merged. What is missing is then asked for by itself, and in vain.
+    relay.lose_replies, relay.lose_only = 100, REPLACE.sha1.encode()
+    *outcomes, gone, gone_too = await at_once(
+        storage,
+        storage.remove(names[0]),
+        storage.read(names[1], None),
+        storage.add(names[3], STAMP, 60.0),
+        *(storage.replace(each, OTHER, 60.0, Version(STAMP)) for each in (names[2], "a", "b")),
+    )
+    assert relay.lose_replies < 100
+    for outcome in (gone, gone_too):
+        assert isinstance(outcome, StorageUnavailable)
+        assert isinstance(outcome.__cause__, redis.ConnectionError)
+    assert outcomes.pop(1).value == STAMP + b"1"
+    assert outcomes == [True] * 3
+    assert await values(storage, names) == [None, STAMP + b"1", OTHER, STAMP]
     await storage.close()
 
 
