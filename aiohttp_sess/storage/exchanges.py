@@ -118,7 +118,7 @@ async def _replies_to_all(
     keys = [requests[place].key for place in reads]
     sent = [requests[place].sent for place in others]
     if keys:
-        sent.insert(0, b"%b%b\r\n" % (READ, b" ".join(keys)))
+        sent.insert(0, b"%b%b\r\n" % (READ, b" ".join(dict.fromkeys(keys))))
     writer.write(b"".join(sent))
     found = dict(zip(reads, await _values(reader, keys), strict=True)) if keys else {}
     for place in others:
@@ -129,22 +129,26 @@ async def _replies_to_all(
 async def _values(
     reader: StreamReader, keys: Sequence[bytes]
 ) -> list[list[Reply] | ClientException]:
-    """The replies to a read of many keys: a value for each that is there, in their order."""
-    found: list[list[Reply] | ClientException] = []
+    """The replies to a read of many keys: one value at most for each of them.
+
+    They come in any order: the protocol promises none, and a proxy may join what several servers
+    say.
+    """
+    awaited = set(keys)
+    found: dict[bytes, list[Reply] | ClientException] = {}
     rest: list[Reply] | ClientException = [Reply(b"END")]
     while (line := (await reader.readuntil(b"\r\n"))[:-2]) != b"END":
         if line.startswith(b"SERVER_ERROR "):
             rest = ClientException(line.decode("ascii", "replace"))
             break
         header = _header(line)
-        while len(found) < len(keys) and keys[len(found)] != header[1]:
-            found.append([Reply(b"END")])
-        if len(found) == len(keys):
+        key = header[1]
+        if key not in awaited:
             raise ClientException("another's reply")
+        awaited.remove(key)
         value = await reader.readexactly(int(header[2]) + 2)
-        found.append([Reply(b"VALUE", value[:-2], int(header[3]))])
-    found.extend([rest] * (len(keys) - len(found)))
-    return found
+        found[key] = [Reply(b"VALUE", value[:-2], int(header[3]))]
+    return [found.get(key, rest) for key in keys]
 
 
 async def _replies(reader: StreamReader, request: Request) -> list[Reply] | ClientException:

@@ -70,7 +70,8 @@ async def test_reads_are_one_request(storage: MemcachedStorage, monkeypatch: Any
     asked = ["nothing", names[2], names[0], "nothing", names[2], names[1], "nothing"]
     outcomes = await at_once(storage, *reads(storage, asked))
     assert ends(outcomes) == [None, b"2", b"0", None, b"2", b"1", None]
-    assert written_lines == [f"gets {' '.join(asked)}\r\n".encode()]
+    once = " ".join(["nothing", names[2], names[0], names[1]])
+    assert written_lines == [f"gets {once}\r\n".encode()]
     assert await at_once(storage, *reads(storage, ["nothing"] * 3)) == [None] * 3
 
 
@@ -129,8 +130,19 @@ async def test_to_cancel_one_touches_no_other(storage: MemcachedStorage, turns: 
     assert ends(await at_once(storage, *reads(storage, names))) == [b"%d" % n for n in range(8)]
 
 
-def value(name: str) -> bytes:
-    return b"VALUE %b 0 6 1\r\nsecret\r\n" % name.encode()
+def value(name: str, token: int = 1) -> bytes:
+    return b"VALUE %b 0 6 %d\r\nsecret\r\n" % (name.encode(), token)
+
+
+async def test_values_come_in_any_order() -> None:
+    async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert await reader.readline() == b"gets a b c d\r\n"
+        writer.write(value("d", 4) + value("a", 1) + value("c", 3) + b"END\r\n")
+        await writer.drain()
+
+    async with listening(say) as port, connected(port) as storage:
+        outcomes = await at_once(storage, *reads(storage, ["a", "b", "c", "a", "d"]))
+        assert [outcome and outcome.token for outcome in outcomes] == [1, None, 3, 1, 4]
 
 
 @pytest.mark.parametrize(
@@ -138,7 +150,7 @@ def value(name: str) -> bytes:
     [
         value("other") + b"END\r\n",
         value("a") + value("other") + b"END\r\n",
-        value("b") + value("a") + b"END\r\n",
+        value("b") + value("a") + value("b") + b"END\r\n",
         value("a") + value("b") + value("c") + value("c") + b"END\r\n",
         value("a") + value("a") + b"END\r\n",
         value("a") + b"STORED\r\n",
@@ -167,7 +179,7 @@ async def test_anothers_reply_fails_all_and_ends_the_connection(answer: bytes) -
             assert connections > before
 
 
-async def test_trouble_in_the_middle_is_that_of_the_rest() -> None:
+async def test_trouble_in_the_middle_is_that_of_all_that_have_not_come() -> None:
     async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while await reader.readline():
             writer.write(value("b") + b"SERVER_ERROR out of memory writing get response\r\n")
@@ -176,6 +188,6 @@ async def test_trouble_in_the_middle_is_that_of_the_rest() -> None:
     async with listening(say) as port, connected(port) as storage:
         for _ in range(2):
             outcomes = await at_once(storage, *reads(storage, ["a", "b", "c", "d"]))
-            assert outcomes[0] is None
-            assert outcomes[1].value == b"secret"
-            assert all("out of memory" in str(outcome) for outcome in outcomes[2:])
+            assert outcomes.pop(1).value == b"secret"
+            assert [type(outcome) for outcome in outcomes] == [StorageUnavailable] * 3
+            assert all("out of memory" in str(outcome) for outcome in outcomes)
