@@ -18,8 +18,8 @@ __all__ = ("EXCHANGES", "Batches")
 
 C = TypeVar("C")
 
-# Seconds for which an exchange is waited for before another begins beside it. Meanwhile the next
 EXCHANGES = 4  # under way at once, where the client has connections enough
+# Seconds for which an exchange is waited for before another begins beside it. Meanwhile the next
 # batch fills up; but a reply that does not come must not hold up everybody.
 _PATIENCE = 0.005
 _LONGEST = 128  # commands in a batch

@@ -38,15 +38,18 @@ class Merged(NamedTuple):
     command: Command
     places: Sequence[int]
 
+    def __repr__(self) -> str:  # the rest is a user's
+        return f"<Merged {self.command[0][0]} for {len(self.places)}>"
+
 
 def merged(commands: Sequence[Command], *, in_full: bool) -> list[Merged]:
     """What to send in the place of these. Commands on one key stay in their order.
 
+    `exchanges` has the same rule for memcached, where only reads are merged.
+
     :param in_full: send the script, and not its SHA-1.
     """
     reads: list[int] = []
-    `exchanges` has the same rule for memcached, where only reads are merged.
-
     replacements: list[int] = []
     others: list[int] = []
     taken: set[Any] = set()  # keys: what comes later on one of them is not merged, but leaves later

@@ -13,7 +13,9 @@ from redis.exceptions import InvalidResponse, NoPermissionError, ReadOnlyError, 
 
 from aiohttp_sess import StorageUnavailable
 from aiohttp_sess.storage import Version
+from aiohttp_sess.storage.merged import Command, merged
 from aiohttp_sess.storage.redis import RedisStorage
+from aiohttp_sess.storage.scripts import REPLACE
 
 from ..servers import HOST, RedisServer, free_port, start_redis
 from .watched import OTHER, STAMP, Watched, at_once, queued, reads, values, watched, written
@@ -45,6 +47,16 @@ async def test_another_type_is_nothing_among_many(both: tuple[RedisStorage, Watc
     assert [entry and entry.value for entry in entries] == [None, STAMP + b"1"]
     with pytest.raises(StorageUnavailable):
         await storage.read(names[0], None)
+
+
+def test_what_is_a_users_is_in_no_repr() -> None:
+    commands: list[Command] = [
+        (("SET", "secret", b"secret"), {}),
+        (("EVALSHA", REPLACE.sha1, 1, "secret too", STAMP, b"secret", 60), {}),
+        (("EVALSHA", REPLACE.sha1, 1, "secret as well", STAMP, b"secret", 60), {}),
+    ]
+    sent = merged(commands, in_full=False)
+    assert repr(sent) == "[<Merged EVALSHA for 2>, <Merged SET for 1>]"
 
 
 async def test_one_read_stays_what_it_is(both: tuple[RedisStorage, Watched]) -> None:
