@@ -34,16 +34,16 @@ class Changes(Edits):
 
     def __init__(self, record: SessionRecord, *, stored: bool, clock: Callable[[], float]) -> None:
         self.clock = clock
+        self._take(record, stored=stored)
+
+    def _take(self, record: SessionRecord, *, stored: bool) -> None:
         self.stored = stored
         self._record = record
         self._begin(EncodedState.of(record.state).raw)
         self._fields: dict[str, Any] = {}  # fields of the record that this request set
 
     def _start_over(self, record: SessionRecord, *, stored: bool, purging: bool = False) -> None:
-        self.stored = stored
-        self._record = record
-        self._begin(EncodedState.of(record.state).raw)
-        self._fields = {}
+        self._take(record, stored=stored)
         self._forced = self.renewing = False
         self.purging = purging
 

@@ -27,9 +27,11 @@ async def run_until_cleanup(handles: Sequence[SessionHandle]) -> AsyncIterator[N
         handle.events.freeze()
     yield
     under_way = [each for handle in handles for each in (handle.commits, handle.events)]
-    await asyncio.gather(*(each.drain() for each in under_way))
-    async with AsyncExitStack() as closing:  # all of them, also where one of them fails
+    try:
+        await asyncio.gather(*(each.drain() for each in under_way))
+    finally:
         _RUNNING[:] = [each for each in _RUNNING if each is not storages]
+    async with AsyncExitStack() as closing:  # all of them, also where one of them fails
         for storage in storages:
             if not any(_is_in(others, storage) for others in _RUNNING):
                 closing.push_async_callback(storage.close)

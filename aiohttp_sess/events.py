@@ -97,10 +97,10 @@ class Rotated(Event):
 
 @dataclass(frozen=True, slots=True)
 class Purged(Event):
-    """A purge ended a session that there was; one that came too late ended none, and is not told.
-    (`CookieStorage` without revocations, which ends nothing, always says that there was one.) So
-    does `aiohttp_sess.end_sessions`, and a login that exceeds a limit, for each session that it
-    ends and the storage can name.
+    """A purge ended a session that there was; one that came too late, or was sent again after a
+    lost reply, is not told. (`CookieStorage` without revocations always says that there was one.)
+    `aiohttp_sess.end_sessions`, and a login that exceeds a limit, send it too, for each session
+    that they end and the storage can name.
 
     ``id`` is None for a further session, that the same request had brought the key of: it was ended
     unseen.

@@ -34,7 +34,7 @@ class SessionHandle:
       of the same session keep writing first, default 5.0; after that, `SessionConflict` is raised.
     - ``conflicts``: how many writes gave up so, since the start of the process.
     - ``rotation_grace``: seconds for which an old key leads to its session after a rotation,
-      default 30.
+      default 30; never longer than ``rotate_every``.
     """
 
     def __init__(

@@ -62,6 +62,7 @@ class SessionLimit:
                 f"RedisStorage or MemoryStorage, not {type(storage).__name__}"
             )
         self._storage = storage
+        storage.counts_logins = True
         self._most = most
         self._policy = policy
         self._ended = ended
@@ -155,8 +156,9 @@ class SessionLimit:
         if not is_login(new.record, old):
             return False
         refuse = self._policy is SessionLimitPolicy.REFUSE
-        only = {"contested": True} if contested else {}
-        ended = await self._storage.limit_sessions(new, self._most, refuse=refuse, **only)
+        ended = await self._storage.limit_sessions(
+            new, self._most, refuse=refuse, contested=contested
+        )
         for session_id in ended or ():
             self._ended(session_id)
         return ended is None

@@ -74,7 +74,7 @@ _COUNTERS = (
     ("loaded", "sessions.loaded", "{session}", "Sessions that requests brought"),
     ("renewed", "sessions.renewed", "{session}", "Sessions that got a new key"),
     ("rotated", "sessions.rotated", "{session}", "Sessions whose key was old, and got another"),
-    ("purged", "sessions.purged", "{session}", "Sessions that a purge ended"),
+    ("purged", "sessions.purged", "{session}", "Sessions that were ended"),
     ("expired", "sessions.expired", "{session}", "Sessions found to be over"),
     ("rejected", "keys.rejected", "{request}", "Requests with a key that does not unseal"),
     ("conflict", "conflicts", "{conflict}", "Writes that another request was faster than"),

@@ -17,7 +17,7 @@ from .mapping import TypedMapping
 from .record import SessionRecord
 from .sockets import Binding, Socket
 from .status import SessionStatus
-from .values import StateKey, check_name
+from .values import StateKey
 
 __all__ = ("Session", "SessionStatus", "StateKey")
 
@@ -94,7 +94,10 @@ class Session(TypedMapping):
         if owner is not None and not (isinstance(owner, str) and owner):
             raise TypeError("session.owner must be a non-empty str or None")
         if owner is not None:
-            check_name(owner)
+            try:
+                owner.encode()
+            except UnicodeEncodeError:  # without its text: it is a user's name
+                raise SessionValueError("session.owner holds half a surrogate pair") from None
         if owner != self._changes.owner:
             self._changes.set_field("owner", owner)
 

@@ -31,10 +31,8 @@ async def save_record(
     contested = limit is not None and limit.is_contested(record, old)
     if old is None:
         new = await storage.save(record, ttl)
-    elif contested:
-        new = await storage.renew(old, record, ttl, contested=True)
     else:
-        new = await storage.renew(old, record, ttl)
+        new = await storage.renew(old, record, ttl, contested=contested)
     if limit is not None:
         await limit.admit_new(new, old, contested=contested)
     return new

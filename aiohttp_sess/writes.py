@@ -138,9 +138,10 @@ class Writes:
 
         async def attempt(saved: Snapshot) -> StoredRecord:
             stored = self._loaded
-            # A login that may be refused is no time for another key: nobody would tell the client.
-            may_be_refused = self._limit is not None and is_login(saved.record, stored)
-            if self.terms.is_due(stored.record) and not may_be_refused:
+            # A login that is counted is no time for another key: where it is refused, nobody tells
+            # the client.
+            is_counted = self._limit is not None and is_login(saved.record, stored)
+            if self.terms.is_due(stored.record) and not is_counted:
                 record = self.terms.with_new_key(saved.record)
                 rotated = await self._in_doubt(
                     saved,
@@ -218,6 +219,7 @@ class Writes:
         return self.terms.dated(saved, self._reaches_client)
 
     def _settle(self, saved: Snapshot, stored: StoredRecord) -> None:
+        self._doubts = None  # what won over the record from before rules out that they were done
         self.stored = stored
         self.changes.settle(saved, stored.record)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from contextlib import suppress
 
 import pytest
 
 from aiohttp_sess import Session, StorageUnavailable
+from aiohttp_sess.doubts import Doubt
 from aiohttp_sess.storage import MemoryStorage, Version
 
 from .races.lab import GatedStorage, Lab
@@ -17,8 +19,11 @@ class LosesReplies(MemoryStorage):
     """Does what it is asked, and says that it does not know."""
 
     lose = 0
+    down = False
 
     async def replace(self, name: str, value: bytes, ttl: float, version: Version) -> bool:
+        if self.down:
+            raise StorageUnavailable("down")
         done = await super().replace(name, value, ttl, version)
         if self.lose:
             self.lose -= 1
@@ -122,3 +127,24 @@ async def test_what_begins_after_a_logout_outlasts_the_logout_of_another() -> No
         assert reply.status == 200
         assert reply.cookie not in (None, "", cookie)
         assert await lab.state(reply.cookie or "") == {"fresh": 1}
+
+
+async def test_a_save_that_is_done_leaves_no_doubts() -> None:
+    """A websocket that goes on through an outage does not keep what it could not save."""
+    storage = LosesReplies()
+    async with Lab(GatedStorage(storage)).running() as lab:
+        cookie = await lab.begin(n=0)
+        left: list[object] = []
+
+        async def write(session: Session) -> None:
+            storage.down = True
+            for n in range(3):
+                session["n"] = n
+                with suppress(StorageUnavailable):
+                    await session.save()
+            storage.down = False
+            await session.save()
+            left.extend(each for each in gc.get_objects() if isinstance(each, Doubt))
+
+        assert (await lab.request(write, cookie)).status == 200
+        assert left == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -141,3 +142,25 @@ async def test_lifecycle_alone_begins_no_session(storage: Recorded) -> None:
     async with serve(application(storage, {"/forget": forget})) as server:
         assert (await server.get("/forget")).cookies == []
         assert storage.calls == []
+
+
+async def test_a_lifecycle_that_is_found_by_a_reload_is_kept() -> None:
+    """Another request has set it since the session was loaded: the cookie gets its age."""
+    loaded, remembered = asyncio.Event(), asyncio.Event()
+
+    async def read_again(request: web.Request) -> web.Response:
+        session = await get_session(request)
+        loaded.set()
+        await remembered.wait()
+        await session.reload()
+        return web.Response()
+
+    app = application(memory(), {"/remember": remember, "/forget": forget, "/again": read_again})
+    async with serve(app) as browser:
+        await browser.get("/remember")
+        await browser.get("/forget")
+        again = asyncio.create_task(browser.get("/again"))
+        await loaded.wait()
+        await browser.get("/remember?every=1")
+        remembered.set()
+        assert "Max-Age" in (await again).headers.get("Set-Cookie", "")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Coroutine, Sequence
 from typing import Any, ClassVar
 
 import pytest
@@ -36,11 +36,10 @@ class ForgetsOwnersOfUpdates(MemoryStorage):
     async def stay(self, index: str, digest: str, ttl: float) -> None:
         pass
 
-    async def announce(self, index: str, digest: str, ttl: float) -> float:
-        return -1
-
-    async def log_in(self, index: str, digest: str, announced: float | None) -> float:
-        return 1
+    async def together(self, *calls: Coroutine[Any, Any, Any]) -> list[Any]:
+        for call in calls:
+            call.close()
+        return [1.0] * len(calls)
 
 
 class RenewsAsALogin(MemoryStorage):

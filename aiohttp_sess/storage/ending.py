@@ -1,8 +1,9 @@
 """Ending a session only if it is still the version that was loaded.
 
 A renewal puts an end of its own in the place of the old one first. Where that was sent again after
-a lost reply, the end says that it was us, and not a logout, who ended the session. To a purge it is
-all one, so it does with one step.
+a lost reply, the end says that it was us, and not a logout, who ended the session. A purge does
+with one step, and where that was sent again, it finds the session ended as by another request: the
+response erases no cookie, which leads nowhere any more.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ class IndexedStorage(Logins):
     @abstractmethod
     async def members(self, index: str) -> tuple[float, list[Member]]:
         """What is in an index, in the order of the logins, and of each login at one moment; and a
-        number that exceeds each login before the call, and none that comes after it.
+        number that is no less than each login before the call, and less than all that come after.
         """
 
     @abstractmethod
@@ -88,7 +88,7 @@ class IndexedStorage(Logins):
             doomed = [
                 each
                 for each in there
-                if each.member.login <= start
+                if abs(each.member.login) <= start  # one that was announced later began after that
                 and each.member.login in named
                 and each.member.login not in kept
             ]
@@ -105,7 +105,7 @@ class IndexedStorage(Logins):
             return ()
         index = self.index_of(owner, cookie)
         if contested:
-            await self.members(index)
+            await self.members(index)  # so that a login which cannot be counted is none
             return ()
         mine = await self.login_of(new)
         start: float | None = None

@@ -40,6 +40,8 @@ class AbstractStorage(ABC):
         """
         return self.server_side
 
+    counts_logins = False
+    """Whether logins are counted, by a limit that `setup` was given."""
     lists_sessions: ClassVar[bool] = False
     """Whether it knows which sessions an owner has: it implements `sessions_of`, `limit_sessions`
     and all of `end_sessions`."""

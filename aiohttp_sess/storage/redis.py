@@ -18,7 +18,7 @@ try:
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
     from redis.client import NEVER_DECODE
-    from redis.exceptions import NoScriptError, RedisClusterException, RedisError
+    from redis.exceptions import RedisClusterException, RedisError
 
     from .pipelines import Pipelines
     from .redis_index import RedisIndex
@@ -40,8 +40,8 @@ class RedisStorage(RedisIndex):
     :param client: of ``redis.asyncio``: a single Redis, a Sentinel's ``master_for``, a cluster. It
         stays yours: the storage never closes it. When to try again after a dropped connection is
         up to it. At most 4 of its connections are in use at once, and commands of concurrent
-        requests leave as one pipeline. Its reads are one command, and so are its updates, unless
-        it is a cluster's.
+        requests leave as one pipeline. Reads that refresh no TTL are mostly one
+        command, and so are updates, unless it is a cluster's.
     :param key_prefix: what the names of its keys begin with.
     :param timeout: seconds that an operation may take, waiting for a connection included.
     :param clock: the time now, Unix time in seconds; the TTL of a key goes by the server's own.
@@ -83,7 +83,6 @@ class RedisStorage(RedisIndex):
         self._client = client
         self._owns_client = False
         self._pipelines = Pipelines(client, timeout=self.timeout)
-        self._knows_script = False
 
     @classmethod
     def from_url(
@@ -141,18 +140,8 @@ class RedisStorage(RedisIndex):
         return bool(await self._ask("SET", name, value, "PX", _milliseconds(ttl), "NX"))
 
     async def replace(self, name: str, value: bytes, ttl: float, version: Version) -> bool:
-        rest = (1, name, version.stamp, value, _milliseconds(ttl))
-        # Redis keeps the script by its SHA-1 from the first time on.
-        if self._knows_script:
-            try:
-                return bool(await self._ask("EVALSHA", REPLACE.sha1, *rest))
-            except StorageUnavailable as error:
-                # Restarted, flushed, or another node of a cluster.
-                if not isinstance(error.__cause__, NoScriptError):
-                    raise
-        answer = await self._ask("EVAL", REPLACE.text, *rest)
-        self._knows_script = True
-        return bool(answer)
+        rest = version.stamp, value, _milliseconds(ttl)
+        return bool(await self._run(REPLACE, name, *rest))
 
     async def remove(self, name: str) -> bool:
         return bool(await self._ask("DEL", name))

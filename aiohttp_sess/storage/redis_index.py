@@ -96,7 +96,7 @@ class RedisIndex(IndexedStorage):
                 forgotten = latest < 0 and start + latest > _UNDER_WAY
                 found[digest] = Member(digest.decode(), -latest if forgotten else latest)
             if len(page) < 2 * most:
-                return start, list(found.values())
+                return start, sorted(found.values(), key=lambda member: member.login)
             if len(found) == before:  # a page of one login: the rest is behind it
                 most *= 2
 
@@ -185,15 +185,15 @@ class RedisIndex(IndexedStorage):
         self._chores.add(task)
         task.add_done_callback(self._chores.discard)
 
-    async def _run(self, script: Script, index: str, *arguments: Any, **options: Any) -> Any:
+    async def _run(self, script: Script, key: str, *arguments: Any, **options: Any) -> Any:
         if script.sha1 in self._loaded_scripts:
             try:
-                return await self._ask("EVALSHA", script.sha1, 1, index, *arguments, **options)
+                return await self._ask("EVALSHA", script.sha1, 1, key, *arguments, **options)
             except StorageUnavailable as error:
                 # Restarted, flushed, or another node of a cluster.
                 if not isinstance(error.__cause__, NoScriptError):
                     raise
-        answer = await self._ask("EVAL", script.text, 1, index, *arguments, **options)
+        answer = await self._ask("EVAL", script.text, 1, key, *arguments, **options)
         self._loaded_scripts.add(script.sha1)
         return answer
 

@@ -54,7 +54,8 @@ return done
 """`REPLACE` for many keys, with three arguments for each; nil where it is to be asked by itself."""
 
 # The score of a member is its login: the server's clock in microseconds, or one more than the
-# latest login, where that clock was set back or two come at once. A double holds it exactly.
+# latest login or announcement, where that clock was set back or two come at once. A double holds it
+# exactly.
 _NEXT = """
 local index, digest = KEYS[1], ARGV[1]
 local function next_login(sign)
@@ -62,6 +63,8 @@ local function next_login(sign)
   local now = time[1] * 1000000 + time[2]
   local latest = redis.call('ZRANGE', index, -1, -1, 'WITHSCORES')[2]
   if latest then now = math.max(now, latest + 1) end
+  local first = redis.call('ZRANGE', index, 0, 0, 'WITHSCORES')[2]
+  if first then now = math.max(now, 1 - first) end
   return sign .. string.format('%.0f', now)
 end
 """

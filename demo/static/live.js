@@ -45,6 +45,10 @@ const tabs = new BroadcastChannel("session");
 let over = "ended"; // what there is to say when the session of this page is over
 tabs.addEventListener("message", () => {
   over = "renewed";
+  // It may have been refused: what ends the session later is something else.
+  setTimeout(() => {
+    over = "ended";
+  }, 5000);
 });
 
 const connect = () => {
@@ -88,9 +92,19 @@ panel?.form.addEventListener("submit", (event) => {
 });
 
 document.addEventListener("submit", (event) => {
-  leaving = !event.defaultPrevented;
-  const action = event.target.getAttribute("action");
-  if (leaving && RENEWING.includes(action)) tabs.postMessage("renewing");
+  if (event.defaultPrevented) return;
+  // Of two logins at once one is dropped, and the answer to the later one is shown.
+  if (leaving) {
+    event.preventDefault();
+    return;
+  }
+  leaving = true;
+  if (RENEWING.includes(event.target.getAttribute("action"))) tabs.postMessage("renewing");
+});
+
+// Come back to with the browser's own button.
+addEventListener("pageshow", () => {
+  leaving = false;
 });
 
 connect();

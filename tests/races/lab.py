@@ -47,6 +47,14 @@ class GatedStorage(AbstractStorage):
         self.calls: list[str] = []
         self._gates: dict[str, Gate] = {}
 
+    @property
+    def counts_logins(self) -> bool:
+        return self.inner.counts_logins
+
+    @counts_logins.setter
+    def counts_logins(self, counts: bool) -> None:
+        self.inner.counts_logins = counts
+
     def gate(self, call: str, *, failure: Exception | None = None) -> Gate:
         """Stop at the next ``call``, before it does anything; with a ``failure``, raise that."""
         gate = self._gates[call] = Gate(failure)

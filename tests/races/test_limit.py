@@ -87,7 +87,7 @@ async def test_a_login_that_is_renewed_before_it_is_counted(
     go_on.set()
     reply = await login
     refused = policy is REFUSE
-    assert (reply.status, reply.cookies) == ((500, []) if refused else (200, reply.cookies))
+    assert (reply.status, len(reply.cookies)) == ((500, 0) if refused else (200, 1))
     expected = [OWNER, "over"] if refused else ["over", OWNER]
     assert await owners(lab, first, new) == expected
     assert len(await logged_in(lab)) == 1

@@ -269,6 +269,20 @@ async def test_the_servers_clock_is_set_back() -> None:
         await storage.close()
 
 
+async def test_announcements_have_numbers_of_their_own_when_the_clock_is_set_back(
+    storage: RedisStorage, client: Any
+) -> None:
+    """Or two logins would be one."""
+    name = await index(storage)
+    await client.zadd(name, {"x" * 64: (time.time() + 3600) * 1_000_000})
+    announced = [await storage.announce(name, digest * 64, 60.0) for digest in "ab"]
+    logins = [
+        await storage.log_in(name, digest * 64, number)
+        for digest, number in zip("ab", announced, strict=True)
+    ]
+    assert len({*announced, *logins}) == 4
+
+
 async def test_more_dead_members_of_one_login_than_a_page_has(
     storage: RedisStorage, client: Any
 ) -> None:
