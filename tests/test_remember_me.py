@@ -148,6 +148,10 @@ async def test_a_lifecycle_that_is_found_by_a_reload_is_kept() -> None:
     """Another request has set it since the session was loaded: the cookie gets its age."""
     loaded, remembered = asyncio.Event(), asyncio.Event()
 
+    async def begin(request: web.Request) -> web.Response:
+        (await get_session(request))["n"] = 1
+        return web.Response()
+
     async def read_again(request: web.Request) -> web.Response:
         session = await get_session(request)
         loaded.set()
@@ -155,10 +159,9 @@ async def test_a_lifecycle_that_is_found_by_a_reload_is_kept() -> None:
         await session.reload()
         return web.Response()
 
-    app = application(memory(), {"/remember": remember, "/forget": forget, "/again": read_again})
+    app = application(memory(), {"/begin": begin, "/remember": remember, "/again": read_again})
     async with serve(app) as browser:
-        await browser.get("/remember")
-        await browser.get("/forget")
+        await browser.get("/begin")
         again = asyncio.create_task(browser.get("/again"))
         await loaded.wait()
         await browser.get("/remember?every=1")
