@@ -244,7 +244,7 @@ class Visit:
             await (await self._load()).refresh()
         except StorageError as error:
             # The handler never asked for the session, so its answer does not depend on it.
-            logger.warning("a session's TTL was not refreshed: %s", error)
+            logger.warning("a session's TTL was not refreshed: %s", error, exc_info=error)
             self._refresh_failed = True
             if self._saving is not None:
                 self._saving.commit.refreshed = True
