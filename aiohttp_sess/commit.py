@@ -102,7 +102,7 @@ class Commit(Writes):
         self._doubts = None
         if stored is not None and self.stored is not None:
             self.found_under(stored.key)
-            if stored.record.lifetime != self.changes.lifetime:  # another request has set it
+            if stored.record.lifetime != self.stored.record.lifetime:  # another request has set it
                 self.refreshed = False
         self.stored = stored
         self.changes.reset(record, stored=stored is not None)

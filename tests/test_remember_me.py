@@ -144,7 +144,8 @@ async def test_lifecycle_alone_begins_no_session(storage: Recorded) -> None:
         assert storage.calls == []
 
 
-async def test_a_lifecycle_that_is_found_by_a_reload_is_kept() -> None:
+@pytest.mark.parametrize("query", ["", "?same=1"])
+async def test_a_lifecycle_that_is_found_by_a_reload_is_kept(query: str) -> None:
     """Another request has set it since the session was loaded: the cookie gets its age."""
     loaded, remembered = asyncio.Event(), asyncio.Event()
 
@@ -154,6 +155,8 @@ async def test_a_lifecycle_that_is_found_by_a_reload_is_kept() -> None:
 
     async def read_again(request: web.Request) -> web.Response:
         session = await get_session(request)
+        if "same" in request.query:
+            session.lifecycle = PersistentSession(timedelta(days=30), EVERY)
         loaded.set()
         await remembered.wait()
         await session.reload()
@@ -162,7 +165,7 @@ async def test_a_lifecycle_that_is_found_by_a_reload_is_kept() -> None:
     app = application(memory(), {"/begin": begin, "/remember": remember, "/again": read_again})
     async with serve(app) as browser:
         await browser.get("/begin")
-        again = asyncio.create_task(browser.get("/again"))
+        again = asyncio.create_task(browser.get(f"/again{query}"))
         await loaded.wait()
         await browser.get("/remember?every=1")
         remembered.set()

@@ -41,7 +41,8 @@ class AbstractStorage(ABC):
         return self.server_side
 
     counts_logins = False
-    """Whether logins are counted, by a limit that `setup` was given."""
+    """Whether logins are counted, by a limit that `setup` was given. One that wraps another storage
+    passes it on."""
     lists_sessions: ClassVar[bool] = False
     """Whether it knows which sessions an owner has: it implements `sessions_of`, `limit_sessions`
     and all of `end_sessions`."""

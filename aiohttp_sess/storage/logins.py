@@ -4,11 +4,11 @@ A record is saved first, then entered into the index; and where it takes another
 deleted last. So a session is in its index whenever its client has its key, and a process that dies
 in between leaves a record whose key nobody has.
 
-Where a record that is there gets an owner, other requests see that before its login is counted, and
-may give the session another key. So where there is a limit, it is announced first, which puts it
-into the index under a number that does not count, and can be handed on; then written; then whatever
-has that number by now gets the next login. Of two logins, the one with the later number finds the
-other's record.
+A record that is there and gets an owner is entered first, then written. Other requests see that
+before its login is counted, and may give the session another key. So where there is a limit, it is
+only announced first, which puts it into the index under a number that does not count, and can be
+handed on; then written; then whatever has that number by now gets the next login. Of two logins,
+the one with the later number finds the other's record.
 """
 
 from __future__ import annotations
@@ -100,14 +100,17 @@ class Logins(KeyedStorage):
         index, seconds = self.index_of(owner, record.cookie), ttl.total_seconds()
         login = announced = written = None
         is_login = owner_is_new(owner, index, key.digest, revision)
-        if is_login and self.counts_logins:
+        if is_login and not self.counts_logins:
+            login = await self._enter_last(index, key.digest, seconds)
+        elif is_login:
             announced = await self.announce(index, key.digest, seconds)
         try:
             stored = await super().update(key, record, ttl, revision=revision)
             written = stored.revision
-            if is_login:
-                login = await self._log_in(index, key.digest, announced, seconds)
-            else:
+            if announced is not None:
+                login = await self.log_in(index, key.digest, announced)
+                login = login or await self.enter(index, key.digest, seconds)  # it was evicted
+            elif not is_login:
                 await self.stay(index, key.digest, seconds)
         except StorageUnavailable as error:
             written = written or error.revision
@@ -156,11 +159,8 @@ class Logins(KeyedStorage):
 
     # -- inside -----------------------------------------------------------------------------------
 
-    async def _log_in(self, index: str, digest: str, announced: float | None, ttl: float) -> float:
-        if announced is not None:  # whatever has that number by now, if it was not evicted
-            login = await self.log_in(index, digest, announced)
-            return login or await self.enter(index, digest, ttl)
-        # One that has logged in before and is there still is the latest.
+    async def _enter_last(self, index: str, digest: str, ttl: float) -> float:
+        """Enter a record as the latest login, also where it is there from one before."""
         log_in, enter = self.log_in(index, digest, None), self.enter(index, digest, ttl)
         last: float = (await self.together(log_in, enter))[-1]
         return last

@@ -40,8 +40,8 @@ class RedisStorage(RedisIndex):
     :param client: of ``redis.asyncio``: a single Redis, a Sentinel's ``master_for``, a cluster. It
         stays yours: the storage never closes it. When to try again after a dropped connection is
         up to it. At most 4 of its connections are in use at once, and commands of concurrent
-        requests leave as one pipeline. Reads that refresh no TTL are mostly one
-        command, and so are updates, unless it is a cluster's.
+        requests leave as one pipeline. Reads that refresh no TTL are mostly one command, and so are
+        updates, unless it is a cluster's.
     :param key_prefix: what the names of its keys begin with.
     :param timeout: seconds that an operation may take, waiting for a connection included.
     :param clock: the time now, Unix time in seconds; the TTL of a key goes by the server's own.

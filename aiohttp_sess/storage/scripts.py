@@ -119,6 +119,8 @@ local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local latest = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')[2]
 if latest then now = math.max(now, latest) end
+local first = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2]
+if first then now = math.max(now, -first) end
 return {string.format('%.0f', now), redis.call(
   'ZRANGE', KEYS[1], ARGV[1], '+inf', 'BYSCORE', 'LIMIT', 0, ARGV[2], 'WITHSCORES')}
 """)

@@ -43,10 +43,12 @@ let leaving = false; // whether a form was sent, so that the next page is on its
 const RENEWING = ["/login", "/confirm"];
 const tabs = new BroadcastChannel("session");
 let over = "ended"; // what there is to say when the session of this page is over
+let forget;
 tabs.addEventListener("message", () => {
   over = "renewed";
   // It may have been refused: what ends the session later is something else.
-  setTimeout(() => {
+  clearTimeout(forget);
+  forget = setTimeout(() => {
     over = "ended";
   }, 5000);
 });
@@ -99,12 +101,16 @@ document.addEventListener("submit", (event) => {
     return;
   }
   leaving = true;
+  // It may lead nowhere, or be stopped: nobody is to be locked in.
+  setTimeout(() => {
+    leaving = false;
+  }, 5000);
   if (RENEWING.includes(event.target.getAttribute("action"))) tabs.postMessage("renewing");
 });
 
 // Come back to with the browser's own button.
-addEventListener("pageshow", () => {
-  leaving = false;
+addEventListener("pageshow", (event) => {
+  if (event.persisted) leaving = false;
 });
 
 connect();

@@ -176,6 +176,8 @@ async def test_a_login_of_which_nobody_heard_again_counts(
 async def test_an_index_that_is_lost_while_a_login_is_written(
     storage: RedisStorage, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Where there is a limit. Elsewhere it is in the index again when its TTL next starts anew."""
+    storage.counts_logins = True
     name, record = await index(storage), SessionRecord(owner="ferris", cookie="id")
     stored = await storage.save(dataclasses.replace(record, owner=None), HOUR)
     replace = storage.replace
@@ -281,6 +283,17 @@ async def test_announcements_have_numbers_of_their_own_when_the_clock_is_set_bac
         for digest, number in zip("ab", announced, strict=True)
     ]
     assert len({*announced, *logins}) == 4
+
+
+async def test_an_announcement_when_the_clock_is_set_back_is_before_what_comes_after_it(
+    storage: RedisStorage, client: Any
+) -> None:
+    """So all sessions end that were there, also one whose login was not heard of again."""
+    name = await index(storage)
+    await client.zadd(name, {"x" * 64: (time.time() + 3600) * 1_000_000})
+    announced = await storage.announce(name, "a" * 64, 60.0)
+    now, _ = await storage.members(name)
+    assert -announced <= now < await storage.enter(name, "b" * 64, 60.0)
 
 
 async def test_more_dead_members_of_one_login_than_a_page_has(
