@@ -185,7 +185,7 @@ class Changes(Edits):
         """
         self.notice()
         fields = self._fields.copy()
-        record = with_state(self._record, EncodedState(self._state.raw.copy()), deadline)
+        record = with_state(self._record, EncodedState(self._state.share()), deadline)
         if fields:
             record = dataclasses.replace(record, **fields)
         done = self._operations.copy(), fields, self.renewing

@@ -6,14 +6,23 @@ from collections.abc import Coroutine, Sequence
 from datetime import timedelta
 from typing import Any
 
-from .errors import SessionGone
-from .lifecycle import CookieStep, Plan, StorageStep, and_rotate, plan
+from .errors import SessionConflict, SessionGone
+from .lifecycle import (
+    CookieStep,
+    Plan,
+    StorageStep,
+    and_rotate,
+    only_updates,
+    plan,
+    plan_after_headers,
+)
 from .moved import end, end_others, refresh_ttl
 from .operations import Snapshot
 from .record import SessionRecord
 from .status import SessionStatus
 from .storage.interface import SessionKey, StoredRecord
-from .writes import Writes, gone
+from .storage.stored import CUT_OFF
+from .writes import Writes, doubt_of, gone
 
 __all__ = ("Commit",)
 
@@ -32,6 +41,7 @@ class Commit(Writes):
     others: Sequence[SessionKey] = ()  # further ones of the request; a purge ends those, too
     others_ended = 0  # how many a purge ended
     ended_it = False  # whether a purge found something to end
+    _begun: Snapshot | None = None  # what is being saved
 
     @property
     def public_id(self) -> str:
@@ -57,6 +67,21 @@ class Commit(Writes):
         rotates = self.rotates and self.stored is not None and not sent
         return and_rotate(todo) if rotates else todo
 
+    def todo(self, *, sent: bool) -> tuple[Plan, str | None]:
+        """What there is to do, and why the rest cannot be done: see `plan`."""
+        todo, changes = self.plan(sent=sent), self.changes
+        if not sent:
+            return todo, None
+        todo, impossible = plan_after_headers(
+            todo,
+            server_side=self._storage.server_side,
+            new_lifetime=changes.new_lifetime,
+            ends_early=self._storage.ends_sessions_early,
+        )
+        if changes.renewing and impossible:
+            changes.cancel_renewal()
+        return todo, impossible
+
     @property
     def idle(self) -> bool:
         """Whether there is nothing to do, and nobody has anything that could be changed in place.
@@ -74,6 +99,11 @@ class Commit(Writes):
     def moves(self) -> bool:
         """Whether another request may have given the session another key."""
         return self.stored is not None and self.terms.may_have_moved(self.stored.record)
+
+    @property
+    def rekeyed_earlier(self) -> bool:
+        """Whether there is a key to tell that another request, or the load, gave a while ago."""
+        return self.rekeyed and (self.moves or not self._storage.server_side)
 
     @property
     def grace(self) -> float:
@@ -120,37 +150,67 @@ class Commit(Writes):
         """
         saves = plan.storage[-1] not in _ENDING
         self._reaches_client = plan.cookie is CookieStep.SET or plan.storage[-1] in _TELLING
-        return self._carry_out(plan, self._snapshot() if saves else None)
+        self.ended, self.ended_it, self.rotated = None, False, False
+        saved = self._begun = self._snapshot() if saves else None
+        if saved is not None and self._limit is None and only_updates(plan):
+            return self._change(saved)
+        return self._carry_out(plan, saved)
+
+    def can_go_on(self, plan: Plan) -> bool:
+        """Whether `go_on` sees ``plan`` through, should it be cut off: it only writes values under
+        the key that there is, and the storage tells whether that was done.
+        """
+        saved = self._begun
+        if saved is None or not only_updates(plan) or saved.fields:
+            return False
+        return self._storage.recognises_writes
+
+    async def go_on(self) -> None:
+        """See an update through that was cut off, and may have been done or not."""
+        assert self._begun is not None  # see can_go_on
+        saved = await self._on_latest(self._begun)
+        self._settle(*await self._until_it_wins(self._update, saved))
+
+    async def _change(self, saved: Snapshot) -> None:
+        """The plan of most commits: an update that counts no login. As `_carry_out`, in fewer
+        steps.
+        """
+        before = self._loaded
+        try:
+            stored = await self._replace(before, saved)
+        except SessionConflict as conflict:
+            saved, stored = await self._until_it_wins(self._update, saved, lost=conflict)
+        except CUT_OFF as error:
+            self._add(doubt_of(saved, error, before))
+            raise
+        self._settle(saved, stored)
+        self._begun, self.rotates = None, False
 
     async def _carry_out(self, plan: Plan, saved: Snapshot | None) -> None:
         try:
-            await self._do(plan, saved)
+            for step in plan.storage:
+                if step is StorageStep.UPDATE_TTL:
+                    await self._update_ttl()
+                elif step is StorageStep.DELETE:
+                    await self._delete()
+                    if saved is None:
+                        self.changes.ended()
+                elif saved is not None:
+                    if step is StorageStep.UPDATE:
+                        self._settle(*await self._until_it_wins(self._update, saved))
+                    elif step is StorageStep.SAVE:
+                        self._settle(saved, await self._save(saved))
+                    elif step is StorageStep.REFRESH:
+                        await self._refresh(saved)
+                    elif step is StorageStep.ROTATE:
+                        await self._rotate(saved, changed=plan.cookie is CookieStep.SET)
+                    else:
+                        await self._renew(saved)
         except SessionGone:
             if self._doubts:  # of a login, which a parallel request may have given another key
                 await self._count(self._doubts.last)
             raise
-
-    async def _do(self, plan: Plan, saved: Snapshot | None) -> None:
-        self.ended, self.ended_it, self.rotated = None, False, False
-        for step in plan.storage:
-            if step is StorageStep.UPDATE_TTL:
-                await self._update_ttl()
-            elif step is StorageStep.DELETE:
-                await self._delete()
-                if saved is None:
-                    self.changes.ended()
-            elif saved is not None:
-                if step is StorageStep.SAVE:
-                    self._settle(saved, await self._save(saved))
-                elif step is StorageStep.UPDATE:
-                    self._settle(*await self._until_it_wins(self._update, saved))
-                elif step is StorageStep.REFRESH:
-                    await self._refresh(saved)
-                elif step is StorageStep.ROTATE:
-                    await self._rotate(saved, changed=plan.cookie is CookieStep.SET)
-                else:
-                    await self._renew(saved)
-        self.rotates = False
+        self._begun, self.rotates = None, False
 
     async def _delete(self) -> None:
         # First, so that all is still to be done where one fails. Who is left logs nobody out.

@@ -9,7 +9,7 @@ from .errors import DeserializationError
 from .record import SessionRecord
 from .storage.interface import AbstractStorage, SessionKey, StoredRecord
 
-__all__ = ("Unreadable", "find_record", "fresh_record")
+__all__ = ("Unreadable", "find_record", "fresh_record", "unreadable")
 
 logger = logging.getLogger("aiohttp_sess")
 
@@ -33,11 +33,18 @@ async def find_record(
     try:
         stored = await storage.load(key, ttl=ttl)
     except DeserializationError as error:
-        logger.warning("session of %r: %s; it begins empty", cookie, error)
-        if error.revision is None:
-            return None
-        return Unreadable(key, fresh_record(storage, cookie), error.revision)
+        stored = unreadable(storage, key, cookie, error)
     return None if stored is None or stored.record.cookie != cookie else stored
+
+
+def unreadable(
+    storage: AbstractStorage, key: SessionKey, cookie: str, error: DeserializationError
+) -> Unreadable | None:
+    """What stands in the place of a record that cannot be read, if anything can."""
+    logger.warning("session of %r: %s; it begins empty", cookie, error)
+    if error.revision is None:
+        return None
+    return Unreadable(key, fresh_record(storage, cookie), error.revision)
 
 
 def fresh_record(storage: AbstractStorage, cookie: str) -> SessionRecord:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from .cohort import Cohort
 from .config import BrowserSession, CookieConfig, Lifecycle
 from .events import Events, Expired, Purged
 from .limit import SessionLimit
@@ -74,6 +75,11 @@ class SessionHandle:
         """Signals of what happens to its sessions: see `aiohttp_sess.events`."""
         self.sockets = Sockets(self._vanished)
         self.commits = Commits()
+        together = storage.answers_at_once
+        self.loaded = Cohort() if together else None
+        """Requests that have just loaded their sessions; None where they come back together."""
+        self.done = Cohort() if together else None
+        """Requests that are about to save them."""
         self.limit: SessionLimit | None = None
         """How many sessions an owner may have."""
 

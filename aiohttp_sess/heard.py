@@ -127,8 +127,9 @@ class HeardSaving(Saving):
             raise
 
     async def _tell_when_settled(self) -> None:
-        async with self._turn():
-            pass
+        turns = self._turn()
+        await turns.take()
+        turns.leave()
         await self._tell()
 
     async def _tell(self) -> None:
@@ -180,7 +181,7 @@ class HeardVisit(Visit):
             self._late.lost = functools.partial(_tell_late, self._handle.events)
 
     async def _load(self) -> Saving:
-        kind = self._handle.events.kind
+        kind, known = self._handle.events.kind, self._saving
         try:
             saving = await super()._load()
         except StorageUnavailable as error:
@@ -188,6 +189,8 @@ class HeardVisit(Visit):
             # In no variable of this frame: its traceback refers to that.
             await self._tell_loading(StorageFailure(kind, None, operation, error))
             raise
+        if saving is known:
+            return saving
         if saving.commit.stored is None or self._told_loaded:
             await self._tell_loading()
         else:

@@ -10,6 +10,7 @@ from .config import Lifecycle, PersistentSession, TtlExtensionPolicy
 from .status import SessionStatus
 
 __all__ = (
+    "NOTHING",
     "CookieStep",
     "Plan",
     "StorageStep",
@@ -19,6 +20,7 @@ __all__ = (
     "max_age",
     "only_refreshes",
     "only_rotates",
+    "only_updates",
     "plan",
     "plan_after_headers",
     "refresh_due",
@@ -55,7 +57,7 @@ class Plan(NamedTuple):
     cookie: CookieStep
 
 
-_NOTHING = Plan((), CookieStep.KEEP)
+NOTHING = Plan((), CookieStep.KEEP)
 _BEGIN = Plan((StorageStep.SAVE,), CookieStep.SET)
 _UPDATE = Plan((StorageStep.UPDATE,), CookieStep.SET)
 _RENEW = Plan((StorageStep.RENEW,), CookieStep.SET)
@@ -79,7 +81,7 @@ def plan(
     :param refresh: the session's lifecycle, if its TTL is to start anew although nothing changed.
     """
     if not stored:
-        return _BEGIN if worth_saving else _NOTHING
+        return _BEGIN if worth_saving else NOTHING
     if status is SessionStatus.PURGED:
         if worth_saving:
             return Plan((StorageStep.DELETE, StorageStep.SAVE), CookieStep.SET)
@@ -90,7 +92,7 @@ def plan(
         return Plan((step,), CookieStep.SET if persistent else CookieStep.KEEP)
     if status is SessionStatus.CHANGED:
         return _UPDATE
-    return _RENEW if status is SessionStatus.RENEWED else _NOTHING
+    return _RENEW if status is SessionStatus.RENEWED else NOTHING
 
 
 def and_rotate(todo: Plan) -> Plan:
@@ -103,6 +105,11 @@ def and_rotate(todo: Plan) -> Plan:
 def only_refreshes(todo: Plan) -> bool:
     """Whether a plan saves nothing, ends nothing: at most, a TTL starts anew."""
     return todo.storage in ((), (StorageStep.UPDATE_TTL,), (StorageStep.REFRESH,))
+
+
+def only_updates(todo: Plan) -> bool:
+    """Whether a plan replaces the record under its key, and nothing else."""
+    return todo.storage == (StorageStep.UPDATE,)
 
 
 def only_rotates(todo: Plan) -> bool:
@@ -121,9 +128,9 @@ def plan_after_headers(
     """
     steps = todo.storage
     if only_refreshes(todo):
-        return _NOTHING, None
+        return NOTHING, None
     if not server_side and not (ends_early and StorageStep.DELETE in steps):
-        return _NOTHING, (
+        return NOTHING, (
             "it changed after the headers were sent, and its storage keeps everything in the "
             "cookie; change it before the response is prepared, or use a storage on the server"
         )

@@ -8,9 +8,9 @@ from contextlib import suppress
 from .changes import Changes
 from .commit import Commit
 from .config import BrowserSession
-from .errors import SessionConflict
+from .errors import DeserializationError, SessionConflict
 from .events import Expired
-from .find import find_record, fresh_record
+from .find import fresh_record, unreadable
 from .handle import SessionHandle
 from .moved import refresh_ttl
 from .record import SessionRecord
@@ -29,8 +29,14 @@ async def open_session(handle: SessionHandle, keys: Sequence[SessionKey]) -> Com
     """
     storage, name, ttl = handle.storage, handle.name, handle.ttl_at_load
     for number, key in enumerate(keys, 1):
-        stored, refreshed = await find_record(storage, key, name, ttl=ttl), ttl is not None
-        if stored is None:
+        refreshed = ttl is not None
+        try:  # as `find_record`, but in one coroutine less
+            stored = await storage.load(key, ttl=ttl)
+        except DeserializationError as error:
+            stored = unreadable(storage, key, name, error)
+        if handle.loaded is not None:
+            await handle.loaded.gather()
+        if stored is None or stored.record.cookie != name:
             continue
         if stored.record.lifetime or handle.lifecycle.max_lifetime:
             stored, refreshed = await _within_its_lifetime(handle, stored, refreshed=refreshed)

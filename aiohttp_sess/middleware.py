@@ -126,7 +126,8 @@ async def get_session(request: web.Request, handle: SessionHandle | None = None)
         visit = request[_VISITS][handle]
     except (KeyError, TypeError):
         raise _no_session(request, handle) from None
-    return await visit.session()
+    await visit.load()
+    return visit.session()
 
 
 async def new_session(request: web.Request, handle: SessionHandle | None = None) -> Session:

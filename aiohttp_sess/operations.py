@@ -37,21 +37,22 @@ class Update(NamedTuple):
         return True
 
 
-class Assignment:
+class Assignment(msgspec.Struct, eq=False, gc=False):
     """Put an encoded value in place, or None for nothing; each is an object of its own."""
 
-    __slots__ = ("name", "raw")
-
-    def __init__(self, name: str, raw: msgspec.Raw | None) -> None:
-        self.name = name
-        self.raw = raw
+    name: str
+    raw: msgspec.Raw | None
 
     def apply(self, state: WatchedState) -> None:
         """Set the value, or delete it."""
         if self.raw is None:
-            state.raw.pop(self.name, None)
+            state.own().pop(self.name, None)
         else:
-            state.raw[self.name] = self.raw
+            state.own()[self.name] = self.raw
+
+
+_Deeds = tuple[Assignment | Update, ...]
+_NONE: dict[str, _Deeds] = {}
 
 
 class Operations:
@@ -61,10 +62,11 @@ class Operations:
     all before it, so this is never longer than the number of names and of updates.
     """
 
-    __slots__ = ("_by_name", "_clears", "cleared")
+    __slots__ = ("_by_name", "_clears", "_is_shared", "cleared")
 
     def __init__(self) -> None:
-        self._by_name: dict[str, tuple[Assignment | Update, ...]] = {}
+        self._by_name = _NONE
+        self._is_shared = True  # and copied before it is changed
         self._clears = 0  # how often, to tell one clear from the next
         self.cleared = False
 
@@ -73,26 +75,27 @@ class Operations:
 
     def set(self, name: str, raw: msgspec.Raw) -> None:
         """The value of ``name`` was assigned, or changed in place."""
-        self._by_name[name] = (Assignment(name, raw),)
+        self._own()[name] = (Assignment(name, raw),)
 
     def delete(self, name: str) -> None:
         """``name`` was deleted."""
-        self._by_name[name] = (Assignment(name, None),)
+        self._own()[name] = (Assignment(name, None),)
 
     def update(self, name: str, update: Update) -> None:
         """The value of ``name`` was computed from what was there."""
-        self._by_name[name] = (*self._by_name.get(name, ()), update)
+        self._own()[name] = (*self._by_name.get(name, ()), update)
 
     def clear(self) -> None:
         """Every name was deleted."""
-        self._by_name.clear()
+        self._forget_all()
         self._clears += 1
         self.cleared = True
 
     def copy(self) -> Operations:
         """These operations, whatever is added later."""
         copy = Operations()
-        copy._by_name = self._by_name.copy()
+        copy._by_name = self._by_name
+        self._is_shared = True
         copy._clears = self._clears
         copy.cleared = self.cleared
         return copy
@@ -102,14 +105,18 @@ class Operations:
         if self._clears != done._clears:
             return  # cleared since: all that is here came after that
         self.cleared = False
+        if self._by_name is done._by_name:  # and nothing since
+            self._forget_all()
+            return
+        by_name = self._own()
         for name, deeds in done._by_name.items():
-            now = self._by_name[name]
+            now = by_name[name]
             if now[0] is not deeds[0]:
                 continue  # assigned since
             if since := now[len(deeds) :]:
-                self._by_name[name] = since
+                by_name[name] = since
             else:
-                del self._by_name[name]
+                del by_name[name]
 
     def apply(self, state: WatchedState) -> None:
         """Do everything again, on ``state``.
@@ -117,10 +124,18 @@ class Operations:
         :raises Exception: whatever the function of an update raises.
         """
         if self.cleared:
-            state.raw.clear()
+            state.own().clear()
         for deeds in self._by_name.values():
             for deed in deeds:
                 deed.apply(state)
+
+    def _own(self) -> dict[str, _Deeds]:
+        if self._is_shared:
+            self._by_name, self._is_shared = self._by_name.copy(), False
+        return self._by_name
+
+    def _forget_all(self) -> None:
+        self._by_name, self._is_shared = _NONE, True
 
 
 class Snapshot(NamedTuple):
@@ -143,7 +158,7 @@ class Snapshot(NamedTuple):
         state = WatchedState(EncodedState.of(latest.state).raw)
         self.operations.apply(state)
         name = self.record.id if self.renewing else latest.id
-        record = replace(latest, state=EncodedState(state.raw), id=name, **self.fields)
+        record = replace(latest, state=EncodedState(state.share()), id=name, **self.fields)
         return self._replace(record=record)
 
     def __repr__(self) -> str:  # the rest is a user's

@@ -43,6 +43,8 @@ async def until_it_wins(
     again: Callable[[S], Awaitable[S]],
     saved: S,
     patience: float,
+    *,
+    lost: SessionConflict | None = None,
 ) -> tuple[S, T]:
     """What was saved in the end, and what the attempt that did it answered.
 
@@ -50,13 +52,17 @@ async def until_it_wins(
     :param again: what it is on the latest record.
     :param saved: what is to be saved, or ended.
     :param patience: seconds from the first conflict on.
+    :param lost: the one that the first attempt met with, where that was before the call.
     :raises SessionConflict: where others were first for so long.
     """
     give_up, pause = None, _FIRST_PAUSE
-    while True:
-        try:
-            return saved, await attempt(saved)
-        except SessionConflict as conflict:
+    try:
+        while True:
+            if lost is None:
+                try:
+                    return saved, await attempt(saved)
+                except SessionConflict as conflict:
+                    lost = conflict
             now = asyncio.get_running_loop().time()
             give_up = now + patience if give_up is None else give_up
             if now >= give_up:
@@ -64,8 +70,11 @@ async def until_it_wins(
                     f"other requests kept writing the session for {patience} seconds, so nothing "
                     "was saved: write it less often, or raise conflict_timeout of what setup() "
                     "returned"
-                ) from conflict
-        # Random, so that those who collided do not meet again.
-        await asyncio.sleep(random.uniform(0, pause))
-        pause = min(2 * pause, _LONGEST_PAUSE)
-        saved = await again(saved)
+                ) from lost
+            lost = None
+            # Random, so that those who collided do not meet again.
+            await asyncio.sleep(random.uniform(0, pause))
+            pause = min(2 * pause, _LONGEST_PAUSE)
+            saved = await again(saved)
+    finally:
+        lost = None  # its traceback has this frame

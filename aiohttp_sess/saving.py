@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Coroutine
 from contextlib import suppress
@@ -21,7 +22,7 @@ from .errors import (
 )
 from .find import find_record, fresh_record
 from .handle import SessionHandle
-from .lifecycle import CookieStep, Plan, only_refreshes, only_rotates, plan_after_headers
+from .lifecycle import NOTHING, CookieStep, Plan, only_refreshes, only_rotates
 from .sockets import Binding, Socket
 from .transport import Transport
 from .turns import Turns
@@ -46,7 +47,7 @@ class Saving:
     """Whether another request ended the session."""
     line: str | None = None
     """What `Transport.mark` adds to the response."""
-    _turns: Turns | None = None  # there are some from when there is something to do
+    _turns: Turns | None = None  # since there was something to do
     _told = False  # whether the log knows of changes that were dropped
     _refreshed: float | None = None  # when a websocket's sign of life last did that
     _ended_id: str | None = None  # the public id of the session that others ended
@@ -61,12 +62,42 @@ class Saving:
 
         :param sent: whether the headers are gone, so that the client cannot be told of a new key.
         """
-        if self.commit.idle:
+        commit, turns = self.commit, None
+        if commit.idle:
             return None
-        if not self._handle.storage.ends_sessions_early:
-            return await self._save(sent=sent)  # nothing waits, so nobody can come in between
-        async with self._turn():
-            return await self._save(sent=sent)
+        if self._handle.storage.ends_sessions_early:  # else nothing waits, and nobody comes between
+            turns = self._turn()
+            if not turns.take_at_once():
+                await turns.take()
+        todo, impossible = NOTHING, None
+        try:
+            if self.gone and not commit.changes.purging:
+                self._tell_dropped()
+                return None
+            todo, impossible = commit.todo(sent=sent)
+            if not todo.storage and commit.changes.purging and not sent:
+                commit.changes.ended()
+                self.gone = False
+            if todo.storage:
+                if not self._handle.storage.server_side:
+                    commit.fits = self.transport.line  # only a record can be too long for it
+                work = self._carry_out(todo, commit.carry_out(todo))
+                # A task is for what would be cut in half where the request is cancelled.
+                await (work if turns is None or commit.can_go_on(todo) else turns.run(work))
+            elif turns is not None and not sent and commit.rekeyed_earlier:
+                await self.confirm()
+            self._tell_new_key()
+        except asyncio.CancelledError:
+            if turns is not None and commit.can_go_on(todo):
+                turns.go_on(self._carry_out(todo, commit.go_on()))
+            raise
+        except (CookieTooLarge, StorageError) as error:
+            if not self._tolerates(error, todo):
+                raise
+        finally:
+            if turns is not None:
+                turns.leave()
+        return impossible
 
     async def refresh(self) -> None:
         """Let the TTL of a session that nobody asked for start anew. It keeps its key: another is
@@ -77,8 +108,9 @@ class Saving:
 
     async def reload(self) -> bool:
         """See `aiohttp_sess.Session.reload`."""
-        commit = self.commit
-        async with self._turn():
+        commit, turns = self.commit, self._turn()
+        await turns.take()
+        try:
             if commit.stored is None:
                 return False
             name = self._handle.name
@@ -93,6 +125,8 @@ class Saving:
             if renewing:  # a login that another task of this request is at: never forgotten
                 commit.changes.renew(authenticated=when)
             return True
+        finally:
+            turns.leave()
 
     async def alive(self, refresh: bool) -> bool:
         """Whether the session is still there; with ``refresh``, its TTL starts anew."""
@@ -142,52 +176,21 @@ class Saving:
             self._turns = Turns(self._handle.commits)
         return self._turns
 
-    async def _save(self, *, sent: bool) -> str | None:
-        commit, changes = self.commit, self.commit.changes
-        if self.gone and not changes.purging:
-            self._tell_dropped()
-            return None
-        todo, impossible = commit.plan(sent=sent), None
-        server_side = self._handle.storage.server_side
-        ends_early = self._handle.storage.ends_sessions_early
-        if sent:
-            todo, impossible = plan_after_headers(
-                todo,
-                server_side=server_side,
-                new_lifetime=changes.new_lifetime,
-                ends_early=ends_early,
-            )
-            if changes.renewing and impossible:
-                changes.cancel_renewal()
-        elif changes.purging and not todo.storage:
-            changes.ended()
-            self.gone = False
-        try:
-            if todo.storage:
-                if not server_side:  # only a key that is a record can be too long for a cookie
-                    commit.fits = self.transport.line
-                work = self._carry_out(todo, commit.carry_out(todo))
-                # In a storage that only seals nothing waits, so nothing can cut it in half.
-                await (self._turn().run(work) if ends_early else work)
-            elif commit.rekeyed and (commit.moves or not server_side) and ends_early and not sent:
-                # It was another request that gave it the key, or the load did, a while ago.
-                await self.confirm()
-            self._tell_new_key()
-        except (CookieTooLarge, StorageError) as error:
-            if only_rotates(todo):
-                # It is for the next request to do: this one's answer does not depend on it.
-                logger.warning("session %s keeps its key for now: %s", commit.public_id, error)
-                commit.refreshed, commit.rotates = True, False
-                self._tell_new_key()  # it may have been another request that gave it one
-            elif only_refreshes(todo) and isinstance(error, _NOT_REFRESHED):
-                # Who only reads does not fail as a record, or its cookie, has no room for more, or
-                # as what another request has written since is of a later release.
-                text = "session %s: its TTL does not start anew: %s"
-                logger.warning(text, commit.public_id, error)
-                commit.refreshed, commit.rekeyed = True, False
-            else:
-                raise
-        return impossible
+    def _tolerates(self, error: SessionError, todo: Plan) -> bool:
+        """Whether the response can do without what failed: the next request does it."""
+        commit = self.commit
+        if only_rotates(todo):
+            logger.warning("session %s keeps its key for now: %s", commit.public_id, error)
+            commit.refreshed, commit.rotates = True, False
+            self._tell_new_key()  # it may have been another request that gave it one
+            return True
+        if only_refreshes(todo) and isinstance(error, _NOT_REFRESHED):
+            # It, or its cookie, has no room for more; or another request has written what is of a
+            # later release.
+            logger.warning("session %s: its TTL does not start anew: %s", commit.public_id, error)
+            commit.refreshed, commit.rekeyed = True, False
+            return True
+        return False
 
     async def _carry_out(self, todo: Plan, work: Coroutine[Any, Any, None]) -> None:
         commit, transport = self.commit, self.transport

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Coroutine
 from typing import Any
 
@@ -89,25 +90,49 @@ class Turns:
     :param commits: those of the application.
     """
 
-    __slots__ = ("_commits", "_lock", "_under_way")
+    __slots__ = ("_commits", "_next", "_taken", "_under_way")
 
     def __init__(self, commits: Commits) -> None:
         self._commits = commits
-        self._lock = asyncio.Lock()
+        self._taken = False
+        self._next: deque[asyncio.Future[None]] | None = None  # who waits, the first first
         self._under_way: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> None:
+    def take_at_once(self) -> bool:
+        """Take one's turn, and `leave` it later; False where one has to wait for it: `take`."""
+        if self._taken or (self._under_way is not None and not self._under_way.done()):
+            return False
+        self._taken = True
+        return True
+
+    async def take(self) -> None:
         """Wait for one's turn. A commit goes on when the one who waits for it is cancelled."""
-        await self._lock.acquire()
+        if self._taken:
+            turn = asyncio.get_running_loop().create_future()
+            self._next = self._next or deque()
+            self._next.append(turn)
+            try:
+                await turn
+            except asyncio.CancelledError:
+                if not turn.cancelled():
+                    self.leave()  # it had just been handed over
+                raise
+        self._taken = True
         if self._under_way is not None and not self._under_way.done():
             try:
                 await asyncio.wait([self._under_way])
             except BaseException:
-                self._lock.release()
+                self.leave()
                 raise
 
-    async def __aexit__(self, *_: object) -> None:
-        self._lock.release()
+    def leave(self) -> None:
+        """Let the next one have its turn."""
+        while self._next:
+            turn = self._next.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return  # it is taken all the time, so that nobody comes in between
+        self._taken = False
 
     async def run(self, commit: Coroutine[Any, Any, None]) -> None:
         """Carry out a commit, in one's turn. To be cancelled here does not cut it in half."""
@@ -116,4 +141,10 @@ class Turns:
         try:
             await ended
         finally:
-            del ended  # as above
+            del ended  # which has the exception, whose traceback has this frame
+
+    def go_on(self, commit: Coroutine[Any, Any, None]) -> None:
+        """Let a commit that was cut off come to its end, behind the request that was cancelled."""
+        ended = asyncio.get_running_loop().create_future()
+        ended.cancel()
+        self._under_way = self._commits.start(commit, ended)

@@ -11,6 +11,7 @@ import asyncio
 import enum
 import logging
 import weakref
+from collections.abc import Awaitable
 
 from aiohttp import web
 from multidict import CIMultiDictProxy
@@ -38,7 +39,6 @@ class Visit:
     It refers to what refers to it weakly or not at all: a request leaves no cycles to collect.
 
     :param handle: what `setup` decided.
-    :param headers: the request's.
     """
 
     # Most requests never touch most of these, so they begin on the class.
@@ -59,15 +59,18 @@ class Visit:
         self._handle = handle
         self._headers = headers
 
-    async def session(self) -> Session:
-        """The session, loaded from the storage the first time."""
+    def load(self) -> Awaitable[object]:
+        """The application asks for the session: load it from the storage, the first time."""
         self._asked = True
-        saving = self._saving or await self._load()
+        return self._load()
+
+    def session(self) -> Session:
+        """The session, once it is loaded."""
         session = None if self._session is None else self._session()
         if session is None:
-            changes = saving.commit.changes
-            lifecycle, rotates = self._handle.lifecycle, self._handle.storage.rotates_keys
-            session = Session(changes, lifecycle=lifecycle, committer=self, rotates_keys=rotates)
+            changes, default = self._work.commit.changes, self._handle.lifecycle
+            rotates = self._handle.storage.rotates_keys
+            session = Session(changes, lifecycle=default, committer=self, rotates_keys=rotates)
             self._session = weakref.ref(session)
             if self._finished:
                 self._watch()
@@ -95,9 +98,7 @@ class Visit:
     async def bind(self, socket: Socket, check_every: float) -> Binding:
         """See `Session.bind`."""
         if self._finished:
-            raise RuntimeError(
-                "the request is over: bind a websocket in the handler that serves it"
-            )
+            raise RuntimeError("the request is over: bind a websocket in its handler")
         self._bound = True
         return await self._work.bind(self, socket, check_every)
 
@@ -113,12 +114,15 @@ class Visit:
 
         :raises SessionError: where that failed and the response can still become an error.
         """
-        self._release()
+        if self._bound:
+            self._handle.sockets.release(self)
         if self._phase is _Phase.SENT:
             await quietly(self._save, self._name)
             self._watch()
         elif self._phase is _Phase.OPEN:
             try:
+                if self._handle.done is not None:
+                    await self._handle.done.gather()
                 await self._save()
             except BaseException:
                 self.abandon()
@@ -127,7 +131,8 @@ class Visit:
     def abandon(self) -> None:
         """The handler failed: nothing that is not saved yet will be."""
         self._finished = True
-        self._release()
+        if self._bound:
+            self._handle.sockets.release(self)
         if self._phase is _Phase.SENT and self._saving and self._saving.commit.changes.unsaved:
             logger.error(
                 "session %s: the handler of a stream or websocket failed, so what it changed and "
@@ -160,8 +165,7 @@ class Visit:
         """
         if self._phase is _Phase.OPEN:
             if self._finished:
-                # An outer middleware or a signal may have gone on with the session. An exception
-                # here would cut the connection.
+                # By an outer middleware or a signal. An exception would cut the connection.
                 if self._saving is not None and not self._saving.commit.idle:
                     await quietly(self._save, self._name)
             else:
@@ -193,10 +197,6 @@ class Visit:
             session = self._session()
             if session is not None:
                 self._late = LateChanges(self._work.commit.changes)
-
-    def _release(self) -> None:
-        if self._bound:
-            self._handle.sockets.release(self)
 
     def _name(self) -> str:
         return self._work.commit.public_id
@@ -230,16 +230,16 @@ class Visit:
                     self._loaded = None
         return self._saving
 
-    async def _save(self) -> str | None:
+    def _save(self) -> Awaitable[str | None]:
         """See `Saving.save`; of a session that nobody asked for, what is due at every request."""
         if self._saving is not None:
-            return await self._saving.save(sent=self._phase is _Phase.SENT)
-        if self._phase is _Phase.OPEN and not (self._asked or self._refresh_failed):
-            await self._refresh_unasked()
-        return None
+            return self._saving.save(sent=self._phase is _Phase.SENT)
+        return self._refresh_unasked()
 
     async def _refresh_unasked(self) -> None:
         """Let the TTL of a session that nobody asked for start anew."""
+        if self._asked or self._refresh_failed or self._phase is not _Phase.OPEN:
+            return
         try:
             await (await self._load()).refresh()
         except StorageError as error:

@@ -41,15 +41,27 @@ class _HandedOut:
 class WatchedState:
     """Encoded values by name.
 
-    :param raw: the encoded state; it is copied.
+    :param raw: the encoded state; it is copied before it is changed.
     """
 
-    __slots__ = ("handed_out", "raw")
+    __slots__ = ("_is_shared", "handed_out", "raw")
 
     def __init__(self, raw: Mapping[str, msgspec.Raw]) -> None:
-        self.raw = dict(raw)
+        self.raw = raw
+        self._is_shared = True
         self.handed_out: dict[str, dict[StateKey[Any] | None, _HandedOut]] = {}
         """What can be changed in place, by name and by the key that it was handed out under."""
+
+    def share(self) -> Mapping[str, msgspec.Raw]:
+        """The encoded state as it is now, and stays: who changes it from here on has a copy."""
+        self._is_shared = True
+        return self.raw
+
+    def own(self) -> dict[str, msgspec.Raw]:
+        """The encoded state, to be changed."""
+        if self._is_shared:
+            self.raw, self._is_shared = dict(self.raw), False
+        return self.raw  # type: ignore[return-value]  # it is the copy
 
     def decode(self, key: Key) -> Any:
         """A fresh copy of the value under ``key``.
@@ -91,24 +103,26 @@ class WatchedState:
     def put(self, key: Key, raw: msgspec.Raw, value: object = None) -> None:
         """Set a value; ``value`` is the object that it was encoded from, if it is to be watched."""
         name, typed = split(key)
-        self.handed_out.pop(name, None)
-        self.raw[name] = raw
+        if self.handed_out:
+            self.handed_out.pop(name, None)
+        self.own()[name] = raw
         if not isinstance(value, IMMUTABLE):
             self.handed_out[name] = {typed: _HandedOut(value, raw)}
 
     def delete(self, name: str) -> None:
         """:raises KeyError: where there is nothing to delete."""
-        del self.raw[name]
+        del self.own()[name]
         self.handed_out.pop(name, None)
 
     def clear(self) -> None:
         """Delete every value."""
-        self.raw.clear()
+        self.own().clear()
         self.handed_out.clear()
 
     def take_over(self, other: WatchedState) -> None:
         """Have the values of ``other``; those that were handed out and differ are let go."""
-        before, self.raw = self.raw, other.raw
+        before, self.raw = self.raw, other.share()
+        self._is_shared = True
         for name in list(self.handed_out):
             if self.raw.get(name) != before.get(name):
                 del self.handed_out[name]

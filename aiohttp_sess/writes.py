@@ -11,16 +11,17 @@ from typing import TypeVar
 
 from .changes import Changes
 from .doubts import Doubt, Doubts
-from .errors import SessionGone, StorageUnavailable
+from .errors import SessionConflict, SessionGone, StorageUnavailable
 from .find import find_record
 from .limit import SessionLimit, is_login
 from .operations import Snapshot
 from .race import once, until_it_wins
 from .storage.interface import AbstractStorage, StoredRecord
+from .storage.stored import CUT_OFF
 from .storing import discard_record, save_record
 from .terms import Terms
 
-__all__ = ("Writes", "gone")
+__all__ = ("Writes", "doubt_of", "gone")
 
 T = TypeVar("T")
 
@@ -94,13 +95,12 @@ class Writes:
             limit = None
         try:
             stored = await write
-        except StorageUnavailable as error:
-            if error.revision is not None:
-                doubt = Doubt(saved, error.revision, before)
-                if limit is not None:  # nobody may come to count it
-                    ttl = self.terms.ttl_of(before.record)
-                    doubt = doubt._replace(undone=await limit.undo(doubt.stored, before, ttl))
-                self._add(doubt)
+        except CUT_OFF as error:
+            doubt = doubt_of(saved, error, before)
+            if doubt is not None and limit is not None:  # nobody may come to count it
+                ttl = self.terms.ttl_of(before.record)
+                doubt = doubt._replace(undone=await limit.undo(doubt.stored, before, ttl))
+            self._add(doubt)
             raise
         if limit is not None:
             await self._count(Doubt(saved, stored.revision, before))
@@ -119,9 +119,10 @@ class Writes:
                 self._add(login._replace(undone=error.revision))
                 raise
 
-    def _add(self, doubt: Doubt) -> None:
-        self._doubts = self._doubts or Doubts()
-        self._doubts.add(doubt)
+    def _add(self, doubt: Doubt | None) -> None:
+        if doubt is not None:
+            self._doubts = self._doubts or Doubts()
+            self._doubts.add(doubt)
 
     async def _refresh(self, saved: Snapshot) -> None:
         key = self._loaded.key
@@ -199,13 +200,20 @@ class Writes:
         self._settle(saved, new)
 
     def _until_it_wins(
-        self, attempt: Callable[[Snapshot], Awaitable[T]], saved: Snapshot
+        self,
+        attempt: Callable[[Snapshot], Awaitable[T]],
+        saved: Snapshot,
+        *,
+        lost: SessionConflict | None = None,
     ) -> Awaitable[tuple[Snapshot, T]]:
-        return until_it_wins(attempt, self._again, saved, self._conflict_timeout)
+        return until_it_wins(attempt, self._again, saved, self._conflict_timeout, lost=lost)
 
     async def _again(self, saved: Snapshot) -> Snapshot:
         """Another request was first: the same, on the latest record."""
         self.conflicts += 1
+        return await self._on_latest(saved)
+
+    async def _on_latest(self, saved: Snapshot) -> Snapshot:
         latest = await find_record(self._storage, self._loaded.key, self._loaded.record.cookie)
         if latest is None:
             raise gone()
@@ -225,6 +233,12 @@ class Writes:
 
     def _snapshot(self) -> Snapshot:
         return self.terms.dated(self.changes.snapshot(), self._reaches_client)
+
+
+def doubt_of(saved: Snapshot, error: BaseException, before: StoredRecord) -> Doubt | None:
+    """What is in doubt after a write that failed, or was cut off; None: it was not done."""
+    revision = getattr(error, "revision", None)
+    return None if revision is None else Doubt(saved, revision, before)
 
 
 def gone() -> SessionGone:

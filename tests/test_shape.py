@@ -21,7 +21,7 @@ PACKAGE = ROOT / "aiohttp_sess"
 
 # An import only goes to a lower floor.
 FLOORS = [
-    {"errors", "label", "status"},
+    {"cohort", "errors", "label", "status"},
     {"config", "record", "secret", "storage.batches", "turns", "values"},
     {"events", "header_config", "lifetime", "storage.marks", "storage.stored", "watched"},
     {"operations"},

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -19,13 +19,12 @@ __all__ = ("EXCHANGES", "Batches")
 C = TypeVar("C")
 
 EXCHANGES = 4  # under way at once, where the client has connections enough
-# Seconds for which an exchange is waited for before another begins beside it. Meanwhile the next
-# batch fills up; but a reply that does not come must not hold up everybody.
+# Seconds for which an exchange is waited for before another begins beside it: meanwhile the next
+# batch fills up, but a reply that does not come must not hold up everybody.
 _PATIENCE = 0.005
 _LONGEST = 128  # commands in a batch
 
-# What has no reply yet: the command, who waits for it, and until when, on the event loop's clock. A
-# tuple, as there is one for every command.
+# What has no reply yet: the command, who waits for it, and until when, on the event loop's clock.
 _Waiting = tuple[C, asyncio.Future[Any], float]
 
 
@@ -46,6 +45,9 @@ class Batches(ABC, Generic[C]):
     :param timeout: seconds that a command may take, waiting for its turn included.
     :param exchanges: how many may be under way at once.
     """
+
+    failure: Callable[[BaseException], BaseException] = staticmethod(lambda error: error)
+    """What is raised for an error; set it to raise another."""
 
     def __init__(self, *, timeout: float, exchanges: int) -> None:
         self._timeout = timeout
@@ -80,7 +82,7 @@ class Batches(ABC, Generic[C]):
 
         :raises ConnectionError: where `close` came first.
         :raises TimeoutError: where it took too long.
-        :raises Exception: whatever the exchange raises.
+        :raises Exception: whatever the exchange raises, or `failure` makes of all these.
         """
         if self._running or self._waiting or self._held:
             return self._line_up(command)
@@ -108,7 +110,7 @@ class Batches(ABC, Generic[C]):
         """Give up what waits and what is under way, but for a command that left alone."""
         for _, reply, _ in self._waiting:
             if not reply.done():
-                reply.set_exception(ConnectionAbortedError("closed"))
+                reply.set_exception(self.failure(ConnectionAbortedError("closed")))
         self._waiting.clear()
         if self._leaving is not None:
             self._leaving.cancel()
@@ -153,10 +155,12 @@ class Batches(ABC, Generic[C]):
         # What `asyncio.timeout` does, which would set a timer for each command.
         try:
             return await self.exchange_one(command)
-        except asyncio.CancelledError as error:
+        except asyncio.CancelledError:
             if self._alone is None and task.cancelling() <= cancelling + 1:
-                raise TimeoutError from error
+                raise self.failure(TimeoutError())  # noqa: B904  # it has its cause
             raise
+        except Exception as error:
+            raise self.failure(error)  # noqa: B904
         finally:
             if self._loop is loop:  # another has begun anew when what a dead one left is finalised
                 if self._alone is None:
@@ -166,9 +170,7 @@ class Batches(ABC, Generic[C]):
 
     def _leave_in_time(self) -> None:
         """Let those who wait leave: at the end of this turn, or when the newest exchange that is
-        under way has had its time.
-
-        Should that come back earlier, it lets them leave itself.
+        under way has had its time. Should that come back earlier, it does so itself.
         """
         assert self._loop is not None
         if self._running:
@@ -207,11 +209,9 @@ class Batches(ABC, Generic[C]):
         if len(replies) != len(batch):
             replies = [RuntimeError("another number of replies than of commands")] * len(batch)
         for (_, waits, _), reply in zip(batch, replies, strict=True):
-            if waits.done():
-                continue  # nobody waits for it any more
-            if isinstance(reply, BaseException):
-                waits.set_exception(reply)
-            else:
+            if isinstance(reply, BaseException) and not waits.done():
+                waits.set_exception(self.failure(reply))
+            elif not waits.done():  # else nobody waits for it any more
                 waits.set_result(reply)
         # After those who got a reply, so that what they ask for next leaves with the others.
         self._returned(exchange.began)
@@ -223,9 +223,8 @@ class Batches(ABC, Generic[C]):
         return [one for batch in [*batches, self._waiting] for one in batch if not one[1].done()]
 
     def _time_out(self) -> None:
-        """End what took too long, and come again when the next one will have.
-
-        It is set for what was the first once, so mostly it finds that answered, and is set anew.
+        """End what took too long, and come again when the next one will have. Mostly it finds that
+        answered which it was set for.
         """
         assert self._loop is not None
         now = self._loop.time()
@@ -234,7 +233,7 @@ class Batches(ABC, Generic[C]):
             if deadline > now:
                 coming.append(deadline)
                 break
-            reply.set_exception(TimeoutError())
+            reply.set_exception(self.failure(TimeoutError()))
         for task, exchange in self._under_way.items():
             if exchange.deadline > now:
                 coming.append(exchange.deadline)

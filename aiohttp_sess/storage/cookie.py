@@ -87,6 +87,7 @@ class CookieStorage(AbstractStorage):
         self.revocations = revocations
         self.clock = clock
         self._list = None if revocations is None else Revocations(revocations)
+        self.answers_at_once = self._list is None
 
     @property
     def ends_sessions_early(self) -> bool:

@@ -23,6 +23,7 @@ One that got another key gets a pointer (see `aiohttp_sess.storage.pointer`).
 from __future__ import annotations
 
 import os
+import random
 import re
 from binascii import b2a_base64
 from typing import Any, NamedTuple
@@ -40,6 +41,7 @@ __all__ = (
     "Version",
     "digest_of",
     "encode_entry",
+    "given",
     "is_in",
     "leading",
     "live",
@@ -128,6 +130,18 @@ def version_of(entry: Entry) -> Version:
     return Version(head[:STAMP_LENGTH], entry.token, head[STAMP_LENGTH:])
 
 
+def given(revision: object) -> Version:
+    """The version that a storage answered as a ``revision``, and is given back.
+
+    :raises TypeError: for another's.
+    """
+    if isinstance(revision, Entry):
+        return version_of(revision)
+    if not isinstance(revision, Version):
+        raise TypeError("revision must be what this storage answered in a StoredRecord")
+    return revision
+
+
 def is_in(latest: Version, version: Version) -> bool:
     """Whether the ``latest`` version is this one, or came after it."""
     stamps = latest.stamp + latest.before
@@ -135,5 +149,11 @@ def is_in(latest: Version, version: Version) -> bool:
     return version.stamp in {stamps[end - STAMP_LENGTH : end] for end in ends}
 
 
+# A stamp is to be another than all before it, and no secret; a system call takes ten times as long.
+# An instance of its own, as an application may seed the one for all.
+_random = random.Random()
+os.register_at_fork(after_in_child=_random.seed)
+
+
 def _new_stamp() -> bytes:
-    return b2a_base64(os.urandom(12), newline=False)
+    return b2a_base64(_random.randbytes(12), newline=False)

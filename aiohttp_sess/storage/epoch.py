@@ -27,6 +27,7 @@ from .entry import live, version_of
 from .interface import SessionKey, StoredRecord
 from .keyed import KeyedStorage
 from .members import index_name
+from .stored import CUT_OFF
 
 __all__ = ("EpochStorage",)
 
@@ -50,6 +51,8 @@ class EpochStorage(KeyedStorage):
     """A `KeyedStorage` that ends all sessions of an owner, and asks for each that has one whether
     it is over: one more operation for a load, a save or an update.
     """
+
+    recognises_writes = True
 
     async def load(self, key: SessionKey, *, ttl: timedelta | None = None) -> StoredRecord | None:
         stored = await super().load(key, ttl=ttl)
@@ -176,8 +179,8 @@ class EpochStorage(KeyedStorage):
             if same and not await self._goes_on(owned):
                 await super().delete(stored.key)
                 raise SessionGone("the session was ended since it was loaded")
-        except StorageUnavailable as error:
-            error.revision = stored.revision
+        except CUT_OFF as error:
+            error.revision = stored.revision  # type: ignore[union-attr]
             raise
         return StoredRecord(stored.key, record, owned)
 

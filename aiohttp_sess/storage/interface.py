@@ -40,6 +40,8 @@ class AbstractStorage(ABC):
         """
         return self.server_side
 
+    answers_at_once = False
+    """Whether its methods never wait for anything, so that a request does not, either."""
     counts_logins = False
     """Whether logins are counted, by a limit that `setup` was given. One that wraps another storage
     passes it on."""
@@ -49,6 +51,11 @@ class AbstractStorage(ABC):
 
     rotates_keys: ClassVar[bool] = False
     """Whether it has `rotate`, which a lifecycle with ``rotate_every`` asks for."""
+
+    recognises_writes: ClassVar[bool] = False
+    """Whether the CancelledError of an `update` that was cut off, and may have been done, has a
+    ``revision`` for `includes`, too. Where not, each commit gets a task, so as not to be cut off.
+    """
 
     clock: Callable[[], float] = staticmethod(time.time)
     """The time now, Unix time in seconds. Tests set it to a fake clock."""

@@ -23,6 +23,7 @@ from .entry import (
     Version,
     digest_of,
     encode_entry,
+    given,
     is_in,
     leading,
     live,
@@ -32,6 +33,7 @@ from .entry import (
 )
 from .interface import AbstractStorage, SessionKey, StoredRecord
 from .rotation import follow, rotated
+from .stored import CUT_OFF
 
 __all__ = ("KeyedStorage",)
 
@@ -55,6 +57,12 @@ class KeyedStorage(AbstractStorage):
     """
 
     rotates_keys: ClassVar[bool] = True
+    recognises_writes: ClassVar[bool] = True
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "update" in cls.__dict__:  # then it says so itself, if it is so
+            cls.recognises_writes = cls.__dict__.get("recognises_writes", False)
 
     def __init__(
         self,
@@ -176,7 +184,7 @@ class KeyedStorage(AbstractStorage):
         if digest is None:
             raise SessionGone("there is no record under this session key")
         name = self.key_prefix + digest
-        before = _given(revision)
+        before = given(revision)
         version, value = encode_entry(record, digest, before)
         try:
             if not await self.replace(name, value, self._until(record, ttl), before):
@@ -185,8 +193,8 @@ class KeyedStorage(AbstractStorage):
                     raise SessionGone("the session was ended since it was loaded")
                 if not is_in(version_of(entry), version):
                     raise SessionConflict("another request has written this session's record")
-        except StorageUnavailable as error:
-            error.revision = version
+        except CUT_OFF as error:
+            error.revision = version  # type: ignore[union-attr]  # see recognises_writes
             raise
         return StoredRecord(key, record, version)
 
@@ -200,10 +208,10 @@ class KeyedStorage(AbstractStorage):
         grace: timedelta,
     ) -> StoredRecord:
         end = self._until(record, ttl)
-        return await rotated(self, key, record, end, _given(revision), _seconds(grace))
+        return await rotated(self, key, record, end, given(revision), _seconds(grace))
 
     def includes(self, revision: object, written: object) -> bool:
-        return is_in(_given(revision), _given(written))
+        return is_in(given(revision), given(written))
 
     async def update_ttl(self, key: SessionKey, ttl: timedelta) -> SessionKey | None:
         digest = digest_of(key)
@@ -217,12 +225,12 @@ class KeyedStorage(AbstractStorage):
             return False
         name = self.key_prefix + digest
         return await (
-            self.remove(name) if revision is None else end_version(self, name, _given(revision))
+            self.remove(name) if revision is None else end_version(self, name, given(revision))
         )
 
     async def end(self, stored: StoredRecord) -> bool:
         name = self.key_prefix + stored.key.digest
-        return await end_version_at_once(self, name, _given(stored.revision))
+        return await end_version_at_once(self, name, given(stored.revision))
 
     # -- inside ---------------------------------------------------------------------------------
 
@@ -233,14 +241,6 @@ class KeyedStorage(AbstractStorage):
             return seconds
         # A backend takes no TTL of nothing; the deadline is checked again when it is loaded.
         return max(min(seconds, record.deadline - self.clock()), 0.001)
-
-
-def _given(revision: object) -> Version:
-    if isinstance(revision, Entry):
-        return version_of(revision)
-    if not isinstance(revision, Version):
-        raise TypeError("revision must be what this storage answered in a StoredRecord")
-    return revision
 
 
 def _seconds(ttl: timedelta) -> float:

@@ -24,12 +24,15 @@ from ..record import SessionRecord
 from .interface import SessionKey, StoredRecord
 from .keyed import KeyedStorage
 from .members import Listed, index_name, owner_is_new
+from .stored import CUT_OFF
 
 __all__ = ("Logins",)
 
 
 class Logins(KeyedStorage):
     """A `KeyedStorage` that keeps an index of each owner's records, over five more operations."""
+
+    recognises_writes = True
 
     # -- what a backend implements, beside that of KeyedStorage -----------------------------------
 
@@ -112,10 +115,11 @@ class Logins(KeyedStorage):
                 login = login or await self.enter(index, key.digest, seconds)  # it was evicted
             elif not is_login:
                 await self.stay(index, key.digest, seconds)
-        except StorageUnavailable as error:
-            written = written or error.revision
+        except CUT_OFF as error:
+            written = written or getattr(error, "revision", None)
             if written is not None:  # it counts once, should it be done again
-                error.revision = Listed.of(written, index, announced=announced)
+                revision = Listed.of(written, index, announced=announced)
+                error.revision = revision  # type: ignore[union-attr]
             raise
         return stored._replace(revision=Listed.of(written, index, login))
 

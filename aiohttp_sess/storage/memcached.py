@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from asyncio import LimitOverrunError
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Self
 
 from ..errors import SerializationError, StorageUnavailable
@@ -26,6 +26,8 @@ __all__ = ("MemcachedStorage",)
 
 _MONTH = 30 * 24 * 60 * 60  # seconds; memcached takes more than this for a Unix time
 _LAST_SECOND = 2**31 - 1  # memcached reads times as 32 bits
+
+_FAILURES = (ClientException, EOFError, LimitOverrunError, OSError)
 
 
 class MemcachedStorage(EpochStorage):
@@ -72,6 +74,7 @@ class MemcachedStorage(EpochStorage):
         self._client = client
         self._owns_client = False
         self._exchanges = Exchanges(client, timeout=self.timeout, pool_size=pool_size)
+        self._exchanges.failure = self._failure
 
     @classmethod
     def connect(
@@ -157,17 +160,19 @@ class MemcachedStorage(EpochStorage):
             )
         return reply.status == b"STORED"
 
-    async def _ask(self, key: bytes, request: bytes, replies: int = 1) -> list[Reply]:
-        try:
-            answer: list[Reply] = await self._exchanges.ask(Request(key, request, replies))
-            return answer
-        except TimeoutError as error:
-            raise StorageUnavailable(
-                f"memcached did not answer within {self.timeout} seconds"
-            ) from error
-        except (ClientException, EOFError, LimitOverrunError, OSError) as error:
-            said = str(error) or type(error).__name__
-            raise StorageUnavailable(f"memcached is not usable: {said}") from error
+    def _ask(self, key: bytes, request: bytes, replies: int = 1) -> Awaitable[list[Reply]]:
+        return self._exchanges.ask(Request(key, request, replies))
+
+    def _failure(self, error: BaseException) -> BaseException:
+        if isinstance(error, TimeoutError):
+            said = f"memcached did not answer within {self.timeout} seconds"
+        elif isinstance(error, _FAILURES):
+            said = f"memcached is not usable: {str(error) or type(error).__name__}"
+        else:
+            return error
+        unavailable = StorageUnavailable(said)
+        unavailable.__cause__ = error
+        return unavailable
 
 
 def _exptime(ttl: float) -> int:

@@ -38,6 +38,8 @@ class MemoryStorage(IndexedStorage):
       ``max_sessions`` be more than are ended within a TTL.
     """
 
+    answers_at_once = True
+
     def __init__(
         self,
         max_sessions: int = 100_000,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Self
 
 from ..errors import StorageUnavailable
@@ -83,6 +83,7 @@ class RedisStorage(RedisIndex):
         self._client = client
         self._owns_client = False
         self._pipelines = Pipelines(client, timeout=self.timeout)
+        self._pipelines.failure = self._failure
 
     @classmethod
     def from_url(
@@ -162,25 +163,24 @@ class RedisStorage(RedisIndex):
                 async with asyncio.timeout(self.timeout):
                     await self._client.aclose()
             except _FAILURES as error:
-                raise self._unavailable(error) from error
+                raise self._failure(error)  # noqa: B904  # it has its cause
 
-    async def _ask(self, *command: Any, **options: Any) -> Any:
-        try:
-            return await self._pipelines.send(*command, **options)
-        except _FAILURES as error:
-            raise self._unavailable(error) from error
+    def _ask(self, *command: Any, **options: Any) -> Awaitable[Any]:
+        return self._pipelines.send(*command, **options)
 
-    async def _ask_all(self, commands: Sequence[tuple[Any, ...]], **options: Any) -> list[Any]:
-        try:
-            return await self._pipelines.send_all(commands, **options)
-        except _FAILURES as error:
-            raise self._unavailable(error) from error
+    def _ask_all(self, commands: Sequence[tuple[Any, ...]], **options: Any) -> Awaitable[list[Any]]:
+        return self._pipelines.send_all(commands, **options)
 
-    def _unavailable(self, error: Exception) -> StorageUnavailable:
+    def _failure(self, error: BaseException) -> BaseException:
         if isinstance(error, TimeoutError):
-            return StorageUnavailable(f"Redis did not answer within {self.timeout} seconds")
-        # Not its text, which may hold a name.
-        return StorageUnavailable(f"Redis is not usable: {type(error).__name__}")
+            said = f"Redis did not answer within {self.timeout} seconds"
+        elif isinstance(error, _FAILURES):  # without its text, which may hold a name
+            said = f"Redis is not usable: {type(error).__name__}"
+        else:
+            return error
+        unavailable = StorageUnavailable(said)
+        unavailable.__cause__ = error
+        return unavailable
 
 
 def _milliseconds(ttl: float) -> int:

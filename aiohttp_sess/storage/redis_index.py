@@ -11,7 +11,7 @@ import asyncio
 import logging
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -47,14 +47,14 @@ class RedisIndex(IndexedStorage):
         self._loaded_scripts: set[str] = set()
 
     @abstractmethod
-    async def _ask(self, *command: Any, **options: Any) -> Any:
+    def _ask(self, *command: Any, **options: Any) -> Awaitable[Any]:
         """The reply to a command.
 
         :raises StorageUnavailable: caused by redis-py's own exception.
         """
 
     @abstractmethod
-    async def _ask_all(self, commands: Sequence[tuple[Any, ...]], **options: Any) -> list[Any]:
+    def _ask_all(self, commands: Sequence[tuple[Any, ...]], **options: Any) -> Awaitable[list[Any]]:
         """The replies to commands: see `_ask`."""
 
     # -- an index ---------------------------------------------------------------------------------

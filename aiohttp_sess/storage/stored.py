@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import secrets
 from typing import NamedTuple
 
-from ..errors import InvalidSessionKey
+from ..errors import InvalidSessionKey, StorageUnavailable
 from ..record import SessionRecord
 
-__all__ = ("ListedRecord", "SessionKey", "StoredRecord")
+__all__ = ("CUT_OFF", "ListedRecord", "SessionKey", "StoredRecord")
+
+
+CUT_OFF = (StorageUnavailable, asyncio.CancelledError)
+"""What an `update` raises that may have been done: it has a ``revision`` then, for `includes`."""
 
 
 class SessionKey:

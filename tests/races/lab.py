@@ -43,6 +43,7 @@ class GatedStorage(AbstractStorage):
         self.inner = inner
         self.clock = inner.clock
         self.lists_sessions = inner.lists_sessions  # type: ignore[misc]  # of the class elsewhere
+        self.recognises_writes = inner.recognises_writes  # type: ignore[misc]
         self.keys: list[SessionKey] = []
         self.calls: list[str] = []
         self._gates: dict[str, Gate] = {}

@@ -1,0 +1,154 @@
+"""Updates that are cut off, as their requests are cancelled: done once all the same."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+from itertools import count
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
+
+from aiohttp_sess import SessionHandle, SessionRecord, get_session, setup
+from aiohttp_sess.storage import Entry, KeyedStorage, MemoryStorage, StoredRecord, Version
+
+MINUTE = timedelta(minutes=1)
+
+
+class Slow(MemoryStorage):
+    """Waits before each of its steps, and after it."""
+
+    answers_at_once = False
+    replacements = 0
+
+    async def read(self, name: str, ttl: float | None) -> Entry | None:
+        await asyncio.sleep(0)
+        entry = await super().read(name, ttl)
+        await asyncio.sleep(0)
+        return entry
+
+    async def replace(self, name: str, value: bytes, ttl: float, version: Version) -> bool:
+        self.replacements += 1
+        await asyncio.sleep(0)
+        done = await super().replace(name, value, ttl, version)
+        await asyncio.sleep(0)
+        return done
+
+
+class Counter:
+    """An application whose requests each add one to a session's counter.
+
+    :param deed: what else they do.
+    """
+
+    def __init__(self, storage: KeyedStorage, deed: Callable[[Any], object] = bool) -> None:
+        app = web.Application()
+        self.storage = storage
+        self.handle: SessionHandle = setup(app, storage)
+        (self._middleware,) = app.middlewares
+        self._deed = deed
+        self.stored: StoredRecord
+
+    async def begin(self, owner: str | None) -> None:
+        record = SessionRecord({"n": 0}, cookie=self.handle.name, owner=owner)
+        self.stored = await self.storage.save(record, MINUTE)
+
+    async def add_one(self) -> web.StreamResponse:
+        cookie = f"{self.handle.name}={self.stored.key.value}"
+        request = make_mocked_request("GET", "/", headers={"Cookie": cookie})
+        return await self._middleware(request, self._handler)
+
+    async def _handler(self, request: web.Request) -> web.StreamResponse:
+        session = await get_session(request)
+        session.update_value("n", lambda n: n + 1)
+        self._deed(session)
+        return web.Response()
+
+    async def value(self) -> int:
+        await self.handle.commits.drain()
+        stored = await self.storage.load(self.stored.key)
+        assert stored is not None
+        n: int = stored.record.state["n"]
+        return n
+
+
+async def cut_off_everywhere(counter: Counter) -> AsyncIterator[tuple[int, int]]:
+    """The counter before and after, where the request is cancelled after each turn of the event
+    loop in turn; once it is done before that, this ends.
+    """
+    for turns in count():
+        before = await counter.value()
+        task = asyncio.ensure_future(counter.add_one())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        if not task.cancel():
+            await task
+            assert await counter.value() == before + 1
+            return
+        await asyncio.wait([task])
+        assert task.cancelled()
+        yield before, await counter.value()
+
+
+@pytest.mark.parametrize("owner", [None, "ferris"])
+async def test_it_is_done_once_or_not_at_all(inner: KeyedStorage, owner: str | None) -> None:
+    counter = Counter(inner)
+    await counter.begin(owner)
+    async for before, after in cut_off_everywhere(counter):
+        assert after in (before, before + 1)
+
+
+@pytest.mark.parametrize("owner", [None, "ferris"])
+async def test_it_has_begun_with_the_first_write(owner: str | None) -> None:
+    storage = Slow()
+    counter = Counter(storage)
+    await counter.begin(owner)
+    async for before, after in cut_off_everywhere(counter):
+        assert after == before + (storage.replacements > 0)
+        storage.replacements = 0
+
+
+async def test_what_others_write_meanwhile_is_kept() -> None:
+    storage = Slow()
+    counter = Counter(storage)
+    await counter.begin(None)
+    for turns in range(12):
+        before = await counter.value()
+        tasks = [asyncio.ensure_future(counter.add_one()) for _ in range(4)]
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        storage.replacements = 0
+        cancelled = tasks[0].cancel()
+        await asyncio.wait(tasks)
+        done = await counter.value() - before
+        assert done in ((3, 4) if cancelled else (4,)), turns
+
+
+async def test_only_what_can_be_recognised_goes_without_a_task() -> None:
+    class Overrides(Slow):
+        async def update(self, *args: Any, **named: Any) -> StoredRecord:
+            stored = await super().update(*args, **named)
+            await asyncio.sleep(0)  # and here nobody can say that it was done
+            return stored
+
+    assert MemoryStorage.recognises_writes
+    assert not Overrides.recognises_writes
+    counter = Counter(Overrides())
+    await counter.begin(None)
+    async for before, after in cut_off_everywhere(counter):
+        assert after in (before, before + 1)
+
+
+@pytest.mark.parametrize("task", [True, False])
+async def test_a_task_is_only_for_what_needs_one(task: bool) -> None:
+    counter = Counter(Slow(), (lambda session: session.renew()) if task else bool)
+    await counter.begin(None)
+    request = asyncio.ensure_future(counter.add_one())
+    most = 0
+    while not request.done():
+        await asyncio.sleep(0)
+        most = max(most, len(counter.handle.commits._tasks))
+    assert most == task

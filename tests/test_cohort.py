@@ -1,0 +1,71 @@
+"""Requests that arrived together are kept together, and a lone one does not wait."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from aiohttp import web
+
+from aiohttp_sess import setup
+from aiohttp_sess.cohort import Cohort
+from aiohttp_sess.storage import AbstractStorage, CookieStorage, MemoryStorage
+
+from .apps import SECRET, memory
+
+
+async def test_all_arrive_before_the_first_goes_on() -> None:
+    cohort, seen = Cohort(), list[str]()
+
+    async def request(number: int) -> None:
+        seen.append(f"arrives {number}")
+        await cohort.gather()
+        seen.append(f"goes on {number}")
+
+    for _ in range(3):
+        seen.clear()
+        await asyncio.gather(*(request(number) for number in range(3)))
+        assert [each[:7] for each in seen] == ["arrives"] * 3 + ["goes on"] * 3
+
+
+def waits(cohort: Cohort) -> bool:
+    """Whether a request that is alone waits."""
+    gathering = cohort.gather()
+    try:
+        gathering.send(None)
+    except StopIteration:
+        return False
+    with pytest.raises(StopIteration):
+        gathering.send(None)
+    return True
+
+
+async def test_who_is_alone_mostly_does_not_wait() -> None:
+    cohort = Cohort()
+    waited = [waits(cohort) for _ in range(160)]
+    assert waited.count(True) == 10
+
+
+async def test_who_is_cancelled_is_not_there_any_more() -> None:
+    cohort = Cohort()
+    task = asyncio.ensure_future(cohort.gather())
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    assert [waits(cohort) for _ in range(16)] == [True] + [False] * 15
+
+
+@pytest.mark.parametrize(
+    ("storage", "gathers"),
+    [
+        (MemoryStorage(), True),
+        (CookieStorage(), True),
+        (CookieStorage(revocations=MemoryStorage()), False),
+        (memory(), False),
+    ],
+)
+async def test_only_those_are_gathered_whose_storage_makes_nobody_wait(
+    storage: AbstractStorage, gathers: bool
+) -> None:
+    handle = setup(web.Application(), storage, secret_key=SECRET)
+    assert (handle.loaded is not None, handle.done is not None) == (gathers, gathers)
