@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
 
 from .errors import DeserializationError
 from .record import SessionRecord
@@ -23,15 +22,13 @@ class Unreadable(StoredRecord):
 
 
 async def find_record(
-    storage: AbstractStorage, key: SessionKey, cookie: str, *, ttl: timedelta | None = None
+    storage: AbstractStorage, key: SessionKey, cookie: str
 ) -> StoredRecord | None:
     """The record under a key, if it belongs to this cookie (or header). One that cannot be read is
     an empty one in its place, with a warning.
-
-    :param ttl: let its idle TTL start anew with this.
     """
     try:
-        stored = await storage.load(key, ttl=ttl)
+        stored = await storage.load(key)
     except DeserializationError as error:
         stored = unreadable(storage, key, cookie, error)
     return None if stored is None or stored.record.cookie != cookie else stored

@@ -76,9 +76,9 @@ class SessionHandle:
         self.sockets = Sockets(self._vanished)
         self.commits = Commits()
         together = storage.answers_at_once
-        self.loaded = Cohort() if together else None
+        self.just_loaded = Cohort() if together else None
         """Requests that have just loaded their sessions; None where they come back together."""
-        self.done = Cohort() if together else None
+        self.about_to_save = Cohort() if together else None
         """Requests that are about to save them."""
         self.limit: SessionLimit | None = None
         """How many sessions an owner may have."""

@@ -30,12 +30,12 @@ async def open_session(handle: SessionHandle, keys: Sequence[SessionKey]) -> Com
     storage, name, ttl = handle.storage, handle.name, handle.ttl_at_load
     for number, key in enumerate(keys, 1):
         refreshed = ttl is not None
-        try:  # as `find_record`, but in one coroutine less
+        try:  # as `find_record` does, here without a coroutine more for each request
             stored = await storage.load(key, ttl=ttl)
         except DeserializationError as error:
             stored = unreadable(storage, key, name, error)
-        if handle.loaded is not None:
-            await handle.loaded.gather()
+        if handle.just_loaded is not None:
+            await handle.just_loaded.gather()
         if stored is None or stored.record.cookie != name:
             continue
         if stored.record.lifetime or handle.lifecycle.max_lifetime:

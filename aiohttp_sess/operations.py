@@ -37,7 +37,7 @@ class Update(NamedTuple):
         return True
 
 
-class Assignment(msgspec.Struct, eq=False, gc=False):
+class Assignment(msgspec.Struct, eq=False, gc=False):  # no cycle goes through it
     """Put an encoded value in place, or None for nothing; each is an object of its own."""
 
     name: str

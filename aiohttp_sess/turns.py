@@ -113,8 +113,8 @@ class Turns:
             self._next.append(turn)
             try:
                 await turn
-            except asyncio.CancelledError:
-                if not turn.cancelled():
+            except BaseException:
+                if not turn.cancel() and not turn.cancelled():
                     self.leave()  # it had just been handed over
                 raise
         self._taken = True

@@ -121,8 +121,8 @@ class Visit:
             self._watch()
         elif self._phase is _Phase.OPEN:
             try:
-                if self._handle.done is not None:
-                    await self._handle.done.gather()
+                if self._handle.about_to_save is not None:
+                    await self._handle.about_to_save.gather()
                 await self._save()
             except BaseException:
                 self.abandon()

@@ -68,4 +68,4 @@ async def test_only_those_are_gathered_whose_storage_makes_nobody_wait(
     storage: AbstractStorage, gathers: bool
 ) -> None:
     handle = setup(web.Application(), storage, secret_key=SECRET)
-    assert (handle.loaded is not None, handle.done is not None) == (gathers, gathers)
+    assert (handle.just_loaded is not None, handle.about_to_save is not None) == (gathers, gathers)

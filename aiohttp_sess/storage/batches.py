@@ -160,7 +160,7 @@ class Batches(ABC, Generic[C]):
                 raise self.failure(TimeoutError())  # noqa: B904  # it has its cause
             raise
         except Exception as error:
-            raise self.failure(error)  # noqa: B904
+            raise self.failure(error)  # noqa: B904  # as above
         finally:
             if self._loop is loop:  # another has begun anew when what a dead one left is finalised
                 if self._alone is None:

@@ -27,7 +27,7 @@ from .entry import live, version_of
 from .interface import SessionKey, StoredRecord
 from .keyed import KeyedStorage
 from .members import index_name
-from .stored import CUT_OFF
+from .stored import CUT_OFF, say_which
 
 __all__ = ("EpochStorage",)
 
@@ -180,7 +180,7 @@ class EpochStorage(KeyedStorage):
                 await super().delete(stored.key)
                 raise SessionGone("the session was ended since it was loaded")
         except CUT_OFF as error:
-            error.revision = stored.revision  # type: ignore[union-attr]
+            say_which(error, stored.revision)
             raise
         return StoredRecord(stored.key, record, owned)
 

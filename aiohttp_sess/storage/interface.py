@@ -54,7 +54,7 @@ class AbstractStorage(ABC):
 
     recognises_writes: ClassVar[bool] = False
     """Whether the CancelledError of an `update` that was cut off, and may have been done, has a
-    ``revision`` for `includes`, too. Where not, each commit gets a task, so as not to be cut off.
+    ``revision`` for `includes`, too. Where not, updates get a task each, so as not to be cut off.
     """
 
     clock: Callable[[], float] = staticmethod(time.time)

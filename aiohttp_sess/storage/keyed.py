@@ -33,7 +33,7 @@ from .entry import (
 )
 from .interface import AbstractStorage, SessionKey, StoredRecord
 from .rotation import follow, rotated
-from .stored import CUT_OFF
+from .stored import CUT_OFF, say_which
 
 __all__ = ("KeyedStorage",)
 
@@ -49,8 +49,8 @@ class KeyedStorage(AbstractStorage):
 
     Names are ASCII text, values bytes, TTLs seconds (> 0, a float). An entry vanishes by itself
     when its TTL is over. Raise `StorageUnavailable`, ``from`` the client's own exception, where the
-    backend is down. `add` and `replace` may be sent again after a dropped connection: what they
-    write is recognised by its stamp.
+    backend is down. `add` and `replace` may be sent again after a dropped connection, or after
+    they were cancelled: what they write is recognised by its stamp.
 
     :param key_prefix: what names begin with, at most 128 printable ASCII characters.
     :param clock: the time now, Unix time in seconds.
@@ -194,7 +194,7 @@ class KeyedStorage(AbstractStorage):
                 if not is_in(version_of(entry), version):
                     raise SessionConflict("another request has written this session's record")
         except CUT_OFF as error:
-            error.revision = version  # type: ignore[union-attr]  # see recognises_writes
+            say_which(error, version)
             raise
         return StoredRecord(key, record, version)
 

@@ -24,7 +24,7 @@ from ..record import SessionRecord
 from .interface import SessionKey, StoredRecord
 from .keyed import KeyedStorage
 from .members import Listed, index_name, owner_is_new
-from .stored import CUT_OFF
+from .stored import CUT_OFF, say_which
 
 __all__ = ("Logins",)
 
@@ -118,8 +118,7 @@ class Logins(KeyedStorage):
         except CUT_OFF as error:
             written = written or getattr(error, "revision", None)
             if written is not None:  # it counts once, should it be done again
-                revision = Listed.of(written, index, announced=announced)
-                error.revision = revision  # type: ignore[union-attr]
+                say_which(error, Listed.of(written, index, announced=announced))
             raise
         return stored._replace(revision=Listed.of(written, index, login))
 

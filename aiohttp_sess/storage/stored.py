@@ -11,11 +11,16 @@ from typing import NamedTuple
 from ..errors import InvalidSessionKey, StorageUnavailable
 from ..record import SessionRecord
 
-__all__ = ("CUT_OFF", "ListedRecord", "SessionKey", "StoredRecord")
+__all__ = ("CUT_OFF", "ListedRecord", "SessionKey", "StoredRecord", "say_which")
 
 
 CUT_OFF = (StorageUnavailable, asyncio.CancelledError)
 """What an `update` raises that may have been done: it has a ``revision`` then, for `includes`."""
+
+
+def say_which(error: BaseException, revision: object) -> None:
+    """Say with an error of `CUT_OFF` which write it was that may have been done."""
+    error.revision = revision  # type: ignore[attr-defined]  # a CancelledError takes any attribute
 
 
 class SessionKey:
