@@ -506,6 +506,19 @@ def test_a_rebase_does_this_requests_own_operations_only() -> None:
     assert changes.due is CHANGED
 
 
+@pytest.mark.parametrize("since", [False, True])
+def test_what_is_done_after_a_rebase_is_not_in_what_it_saves(since: bool) -> None:
+    changes = loaded(n=1)
+    changes.set("a", 1)
+    saved = changes.snapshot()
+    if since:  # which can no more be done
+        changes.update(Update("n", increment, ()))
+    saved = changes.rebase(record({}), saved)
+    changes.set("b", 1)
+    assert saved.record.state == {"a": 1}
+    assert state(changes) == {"a": 1, "b": 1}
+
+
 def test_a_rebase_of_nothing_takes_the_latest() -> None:
     changes = loaded(a=1, b=[])
     value = changes.get("b")

@@ -12,8 +12,18 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
-from aiohttp_sess import SessionHandle, SessionRecord, get_session, setup
-from aiohttp_sess.storage import Entry, KeyedStorage, MemoryStorage, StoredRecord, Version
+from aiohttp_sess import Session, SessionHandle, SessionRecord, get_session, setup
+from aiohttp_sess.storage import (
+    AbstractStorage,
+    Entry,
+    KeyedStorage,
+    MemoryStorage,
+    StoredRecord,
+    Version,
+)
+from aiohttp_sess.storage.epoch import EpochStorage
+
+from .lab import GatedStorage
 
 MINUTE = timedelta(minutes=1)
 
@@ -30,6 +40,10 @@ class Slow(MemoryStorage):
         await asyncio.sleep(0)
         return entry
 
+    async def stay(self, index: str, digest: str, ttl: float) -> None:
+        await asyncio.sleep(0)
+        await super().stay(index, digest, ttl)
+
     async def replace(self, name: str, value: bytes, ttl: float, version: Version) -> bool:
         self.replacements += 1
         await asyncio.sleep(0)
@@ -38,13 +52,44 @@ class Slow(MemoryStorage):
         return done
 
 
+class SlowByGenerations(EpochStorage):
+    """The same where an owner's sessions end by a generation, which is asked after each write."""
+
+    replacements = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._entries: dict[str, bytes] = {}
+
+    async def read(self, name: str, ttl: float | None) -> Entry | None:
+        await asyncio.sleep(0)
+        value = self._entries.get(name)
+        await asyncio.sleep(0)
+        return None if value is None else Entry(value)
+
+    async def add(self, name: str, value: bytes, ttl: float) -> bool:
+        return self._entries.setdefault(name, value) is value
+
+    async def replace(self, name: str, value: bytes, ttl: float, version: Version) -> bool:
+        self.replacements += 1
+        await asyncio.sleep(0)
+        done = self._entries.get(name, b"").startswith(version.stamp)
+        if done:
+            self._entries[name] = value
+        await asyncio.sleep(0)
+        return done
+
+    async def remove(self, name: str) -> bool:
+        return self._entries.pop(name, None) is not None
+
+
 class Counter:
     """An application whose requests each add one to a session's counter.
 
     :param deed: what else they do.
     """
 
-    def __init__(self, storage: KeyedStorage, deed: Callable[[Any], object] = bool) -> None:
+    def __init__(self, storage: AbstractStorage, deed: Callable[[Session], object] = bool) -> None:
         app = web.Application()
         self.storage = storage
         self.handle: SessionHandle = setup(app, storage)
@@ -102,8 +147,11 @@ async def test_it_is_done_once_or_not_at_all(inner: KeyedStorage, owner: str | N
 
 
 @pytest.mark.parametrize("owner", [None, "ferris"])
-async def test_it_has_begun_with_the_first_write(owner: str | None) -> None:
-    storage = Slow()
+@pytest.mark.parametrize("kind", [Slow, SlowByGenerations])
+async def test_it_has_begun_with_the_first_write(
+    kind: type[Slow | SlowByGenerations], owner: str | None
+) -> None:
+    storage = kind()
     counter = Counter(storage)
     await counter.begin(owner)
     async for before, after in cut_off_everywhere(counter):
@@ -127,6 +175,25 @@ async def test_what_others_write_meanwhile_is_kept() -> None:
         assert done in ((3, 4) if cancelled else (4,)), turns
 
 
+@pytest.mark.parametrize("more", [0, 1])
+async def test_one_that_had_lost_a_race_overwrites_nobody(inner: KeyedStorage, more: int) -> None:
+    storage = GatedStorage(inner)
+    counter = Counter(storage)
+    await counter.begin(None)
+    first = storage.gate("update")
+    task = asyncio.ensure_future(counter.add_one())
+    await first.reached.wait()
+    await counter.add_one()
+    second = storage.gate("update")
+    first.opened.set()
+    await second.reached.wait()
+    for _ in range(more):  # of which it knows nothing
+        await counter.add_one()
+    task.cancel()
+    await asyncio.wait([task])
+    assert await counter.value() == 2 + more
+
+
 async def test_only_what_can_be_recognised_goes_without_a_task() -> None:
     class Overrides(Slow):
         async def update(self, *args: Any, **named: Any) -> StoredRecord:
@@ -142,9 +209,15 @@ async def test_only_what_can_be_recognised_goes_without_a_task() -> None:
         assert after in (before, before + 1)
 
 
-@pytest.mark.parametrize("task", [True, False])
-async def test_a_task_is_only_for_what_needs_one(task: bool) -> None:
-    counter = Counter(Slow(), (lambda session: session.renew()) if task else bool)
+def log_in(session: Session) -> None:
+    session.owner = "ferris"
+
+
+@pytest.mark.parametrize(("deed", "task"), [(bool, False), (Session.renew, True), (log_in, True)])
+async def test_a_task_is_only_for_what_needs_one(
+    deed: Callable[[Session], object], task: bool
+) -> None:
+    counter = Counter(Slow(), deed)
     await counter.begin(None)
     request = asyncio.ensure_future(counter.add_one())
     most = 0

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
+import weakref
 
 import pytest
 
@@ -73,3 +75,17 @@ async def test_patience_comes_to_an_end_that_says_how_to_have_more() -> None:
     assert now() - begun >= 0.02
     assert rivals.attempts > 1
     assert isinstance(gave_up.value.__cause__, SessionConflict)
+
+
+async def test_who_gives_up_leaves_nothing_to_collect() -> None:
+    rivals = Rivals(wins=float("inf"))
+    gc.collect()
+    gc.disable()
+    try:
+        try:
+            await until_it_wins(rivals.attempt, rivals.again, SAVED, 0)
+        except SessionConflict as error:
+            lost = weakref.ref(error.__cause__ or error)
+        assert lost() is None
+    finally:
+        gc.enable()
