@@ -169,7 +169,8 @@ class Commit(Writes):
         """See an update through that was cut off, and may have been done or not."""
         assert self._begun is not None  # see can_go_on
         saved = await self._on_latest(self._begun)
-        self._settle(*await self._until_it_wins(self._update, saved))
+        if self.changes.unsaved:  # it was not done, or not all of it
+            self._settle(*await self._until_it_wins(self._update, saved))
 
     async def _change(self, saved: Snapshot) -> None:
         """The plan of most commits: an update that counts no login. As `_carry_out`, in fewer

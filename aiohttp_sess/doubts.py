@@ -1,4 +1,4 @@
-"""Writes of which nobody knows whether they were done: the storage did not answer.
+"""Writes of which nobody knows whether they were done: they had no answer, or were cut off.
 
 Their operations stay to be done. Should the write turn out to have been done, by the revision of
 a later record, they are not done again.
@@ -56,7 +56,7 @@ class Doubts:
         return self._writes[-1]
 
     def add(self, doubt: Doubt) -> None:
-        """A write had no answer, or what followed it."""
+        """A write had no answer, or was cut off, or what followed it."""
         self._writes = [each for each in self._writes if each.revision is not doubt.revision]
         self._writes.append(doubt)
 
@@ -68,10 +68,13 @@ class Doubts:
     def resolve(
         self, done: Doubt | None, changes: Changes, saved: Snapshot, latest: StoredRecord
     ) -> Snapshot:
-        """``saved`` without what was ``done``, and is in the ``latest`` record already."""
-        self._writes.clear()
+        """``saved`` without what was ``done``, and is in the ``latest`` record already.
+
+        Where nothing was, the doubts stay: a write that was cut off may still be under way.
+        """
         if done is None:
             return saved
+        self._writes.clear()
         changes.settle(done.saved, latest.record)
         saved.operations.forget(done.saved.operations)
         before = done.saved.fields

@@ -39,6 +39,7 @@ class Visit:
     It refers to what refers to it weakly or not at all: a request leaves no cycles to collect.
 
     :param handle: what `setup` decided.
+    :param headers: the request's.
     """
 
     # Most requests never touch most of these, so they begin on the class.
@@ -193,10 +194,8 @@ class Visit:
 
     def _watch(self) -> None:
         """Look out for changes that come too late, where somebody has the session still."""
-        if self._phase is _Phase.SENT and self._session is not None:
-            session = self._session()
-            if session is not None:
-                self._late = LateChanges(self._work.commit.changes)
+        if self._phase is _Phase.SENT and self._session and self._session() is not None:
+            self._late = LateChanges(self._work.commit.changes)
 
     def _name(self) -> str:
         return self._work.commit.public_id

@@ -152,7 +152,8 @@ def is_in(latest: Version, version: Version) -> bool:
 # A stamp is to be another than all before it, and no secret; a system call takes ten times as long.
 # An instance of its own, as an application may seed the one for all.
 _random = random.Random()
-os.register_at_fork(after_in_child=_random.seed)
+if hasattr(os, "register_at_fork"):  # where processes can fork
+    os.register_at_fork(after_in_child=_random.seed)
 
 
 def _new_stamp() -> bytes:

@@ -36,12 +36,14 @@ class AbstractStorage(ABC):
     @property
     def ends_sessions_early(self) -> bool:
         """Whether a session can be ended before its TTL is over. Where not, the storage's methods
-        must not wait for anything, since they are not protected from cancellation.
+        must not wait for anything, since they are not protected from cancellation. `update` is
+        not, either, where the storage `recognises_writes`.
         """
         return self.server_side
 
     answers_at_once = False
-    """Whether its methods never wait for anything, so that a request does not, either."""
+    """Whether its methods never wait for anything, so that a request does not, either. A subclass
+    whose methods wait says False."""
     counts_logins = False
     """Whether logins are counted, by a limit that `setup` was given. One that wraps another storage
     passes it on."""

@@ -61,8 +61,9 @@ class KeyedStorage(AbstractStorage):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        if "update" in cls.__dict__:  # then it says so itself, if it is so
-            cls.recognises_writes = cls.__dict__.get("recognises_writes", False)
+        # Who brings an `update` of its own, a mixin too, says so itself, if it is so.
+        says = next(c for c in cls.__mro__ if {"update", "recognises_writes"} & c.__dict__.keys())
+        cls.recognises_writes = says.__dict__.get("recognises_writes", False)
 
     def __init__(
         self,
@@ -220,10 +221,9 @@ class KeyedStorage(AbstractStorage):
         return key
 
     async def delete(self, key: SessionKey, *, revision: object = None) -> bool:
-        digest = digest_of(key)
-        if digest is None:
+        name = self.name_of(key)
+        if name is None:
             return False
-        name = self.key_prefix + digest
         return await (
             self.remove(name) if revision is None else end_version(self, name, given(revision))
         )

@@ -209,6 +209,88 @@ async def test_only_what_can_be_recognised_goes_without_a_task() -> None:
         assert after in (before, before + 1)
 
 
+async def test_an_update_of_a_mixin_is_seen() -> None:
+    class Audited:
+        async def update(self, *args: Any, **named: Any) -> StoredRecord:
+            stored: StoredRecord = await super().update(*args, **named)  # type: ignore[misc]
+            await asyncio.sleep(0)
+            return stored
+
+    class Storage(Audited, Slow):
+        pass
+
+    class Further(Storage):
+        pass
+
+    assert not Storage.recognises_writes
+    assert not Further.recognises_writes
+    counter = Counter(Further())
+    await counter.begin(None)
+    async for before, after in cut_off_everywhere(counter):
+        assert after in (before, before + 1)
+
+
+async def test_what_a_class_says_of_itself_holds_for_those_below_it() -> None:
+    class Says(Slow):
+        recognises_writes = False
+
+    class Below(Says):
+        pass
+
+    class SaysOtherwise(Below):
+        recognises_writes = True
+
+        async def update(self, *args: Any, **named: Any) -> StoredRecord:
+            return await super().update(*args, **named)
+
+    assert not Below.recognises_writes
+    assert SaysOtherwise.recognises_writes
+
+
+class CutShort(Slow):
+    """Its first write goes on after its request was cancelled.
+
+    :param late: it lands only when the next one is about to; otherwise at once.
+    """
+
+    def __init__(self, *, late: bool) -> None:
+        super().__init__()
+        self.under_way = asyncio.Event()
+        self._lands = asyncio.Event()
+        self._late = late
+        self._first: asyncio.Task[bool] | None = None
+
+    async def replace(self, name: str, value: bytes, ttl: float, version: Version) -> bool:
+        self.replacements += 1
+        if self._first is not None:
+            self._lands.set()
+            await self._first
+            return await MemoryStorage.replace(self, name, value, ttl, version)
+        self._first = asyncio.create_task(self._land(name, value, ttl, version))
+        if not self._late:
+            self._lands.set()
+            await asyncio.wait([self._first])
+        self.under_way.set()
+        return await asyncio.Event().wait()  # for an answer that never comes
+
+    async def _land(self, name: str, value: bytes, ttl: float, version: Version) -> bool:
+        await self._lands.wait()
+        return await MemoryStorage.replace(self, name, value, ttl, version)
+
+
+@pytest.mark.parametrize("late", [True, False])
+async def test_one_that_lands_after_it_was_cut_off_is_done_once(late: bool) -> None:
+    storage = CutShort(late=late)
+    counter = Counter(storage)
+    await counter.begin(None)
+    task = asyncio.ensure_future(counter.add_one())
+    await storage.under_way.wait()
+    task.cancel()
+    await asyncio.wait([task])
+    assert await counter.value() == 1
+    assert late or storage.replacements == 1  # it was seen to be done: nothing is written again
+
+
 def log_in(session: Session) -> None:
     session.owner = "ferris"
 

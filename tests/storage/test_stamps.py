@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import random
+import subprocess
+import sys
 from collections.abc import Iterator
 
 from aiohttp_sess import SessionRecord
@@ -50,3 +52,8 @@ def test_a_process_that_was_forked_has_its_own() -> None:
     os.close(writing)
     assert len(theirs) == STAMP_LENGTH
     assert theirs not in some(1)
+
+
+def test_where_processes_cannot_fork_the_storages_are_there() -> None:
+    script = "import os; del os.fork, os.register_at_fork; import aiohttp_sess.storage"
+    subprocess.run([sys.executable, "-c", script], check=True)
