@@ -99,7 +99,8 @@ class TypedMapping(MutableMapping[str, Any]):
 
         ``fn`` is called again on the latest value when another request has saved in between, so
         nothing is lost between parallel requests. It must have no other effects; what it raises
-        then comes out of the commit, which saves nothing.
+        then comes out of the commit, which saves nothing. What it returns is the new value, be it
+        None.
 
         :param default: what to set where there is no value under ``key``, without a call of ``fn``;
             without it, nothing is done there and None returned.

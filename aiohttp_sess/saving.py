@@ -68,7 +68,7 @@ class Saving:
         if self._handle.storage.ends_sessions_early:  # else nothing waits, and nobody comes between
             turns = self._turn()
             if not turns.take_at_once():
-                await turns.take()
+                await turns.take(lambda: self.save(sent=sent))
         todo, impossible = NOTHING, None
         try:
             if self.gone and not commit.changes.purging:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 __all__ = ("Background", "Commits", "Turns")
@@ -105,8 +105,19 @@ class Turns:
         self._taken = True
         return True
 
-    async def take(self) -> None:
-        """Wait for one's turn. A commit goes on when the one who waits for it is cancelled."""
+    async def take(self, later: Callable[[], Coroutine[Any, Any, Any]] | None = None) -> None:
+        """Wait for one's turn. A commit goes on when the one who waits for it is cancelled.
+
+        :param later: what is to be done all the same where that is cancelled; it takes a turn.
+        """
+        try:
+            await self._wait()
+        except asyncio.CancelledError:
+            if later is not None:
+                self._begin_behind(later())
+            raise
+
+    async def _wait(self) -> None:
         if self._taken:
             turn = asyncio.get_running_loop().create_future()
             self._next = self._next or deque()
@@ -145,6 +156,9 @@ class Turns:
 
     def go_on(self, commit: Coroutine[Any, Any, None]) -> None:
         """Let a commit that was cut off come to its end, behind the request that was cancelled."""
+        self._under_way = self._begin_behind(commit)
+
+    def _begin_behind(self, commit: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         ended = asyncio.get_running_loop().create_future()
         ended.cancel()
-        self._under_way = self._commits.start(commit, ended)
+        return self._commits.start(commit, ended)

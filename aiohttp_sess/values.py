@@ -9,6 +9,7 @@ null, a datetime a string, the key 1 the key "1").
 from __future__ import annotations
 
 import math
+import re
 from typing import Any, Generic, TypeVar, overload
 
 import msgspec
@@ -38,6 +39,8 @@ UNENCODABLE = (msgspec.MsgspecError, TypeError, ValueError, OverflowError, Recur
 # Far from where an interpreter's stack ends, so that what was taken can always be read again.
 _DEEPEST = 100
 _LONGEST_NAME, _LONGEST_WAY = 40, 10  # what a message shows
+# Of a decoder's message the place alone: names of fields, and no value.
+_PLACE = re.compile(r" - at `(\$[^`]*)`$")
 _HINTS = {
     "tuple": "; use a list",
     "set": "; use a list",
@@ -89,16 +92,19 @@ class StateKey(Generic[T]):
         :raises SessionValueError: where it is of another type, or would be another value when it is
             read again.
         """
+        where = ""
         try:
             raw = msgspec.json.encode(value)
             _check_depth(raw)
             if _is_same(self._decoder.decode(raw), value):
                 return msgspec.Raw(raw)
-        except UNENCODABLE:
-            pass
+        except UNENCODABLE as error:
+            if place := _PLACE.search(str(error)):
+                where = f" with something else at {place[1]}"
         raise SessionValueError(
             f"session[{self.name!r}] takes a {_type_name(self.type)}, not this "
             + type(value).__name__
+            + where
         ) from None
 
     def __eq__(self, other: object) -> bool:

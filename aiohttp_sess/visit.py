@@ -137,7 +137,8 @@ class Visit:
         if self._phase is _Phase.SENT and self._saving and self._saving.commit.changes.unsaved:
             logger.error(
                 "session %s: the handler of a stream or websocket failed, so what it changed and "
-                "did not save is lost: call `await session.save()` as it goes",
+                "did not save is lost: call `await session.save()` as it goes, on a storage that "
+                "keeps sessions on the server",
                 self._name(),
             )
         self._phase = _Phase.ABANDONED

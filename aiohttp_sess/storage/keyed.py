@@ -45,7 +45,8 @@ _ATTEMPTS = 3  # a random key is never taken: a backend that says so thrice is b
 
 
 class KeyedStorage(AbstractStorage):
-    """A storage over four operations on bytes: implement them, and the contract is kept.
+    """A storage over four operations on bytes: implement `read`, `add`, `replace`, `remove`, each
+    one step of the backend for all processes that share it, and the contract is kept.
 
     Names are ASCII text, values bytes, TTLs seconds (> 0, a float). An entry vanishes by itself
     when its TTL is over. Raise `StorageUnavailable`, ``from`` the client's own exception, where the
@@ -62,8 +63,9 @@ class KeyedStorage(AbstractStorage):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         # Who brings an `update` of its own, a mixin too, says so itself, if it is so.
-        says = next(c for c in cls.__mro__ if {"update", "recognises_writes"} & c.__dict__.keys())
-        cls.recognises_writes = says.__dict__.get("recognises_writes", False)
+        own, bases = cls.__dict__, cls.__bases__
+        known = all(getattr(b, "recognises_writes", not hasattr(b, "update")) for b in bases)
+        cls.recognises_writes = own.get("recognises_writes", known and "update" not in own)
 
     def __init__(
         self,
@@ -111,7 +113,7 @@ class KeyedStorage(AbstractStorage):
         return await self.replace(name, new_end(), 1.0, version)
 
     async def touch(self, name: str, ttl: float) -> bool:
-        """Let the entry's lifetime start anew; False where it is no record: see `live`."""
+        """Let the entry's lifetime start anew; False where it is no record."""
         return live(await self.read(name, ttl)) is not None
 
     async def together(self, *calls: Coroutine[Any, Any, Any]) -> list[Any]:
@@ -174,9 +176,7 @@ class KeyedStorage(AbstractStorage):
             entry = await self.read(name, None)
             if entry is not None and is_in(version_of(entry), version):
                 return StoredRecord(key, record, version)
-        raise StorageUnavailable(
-            f"the backend refused {_ATTEMPTS} random keys as taken: it is not working"
-        )
+        raise StorageUnavailable(f"the backend is not working: {_ATTEMPTS} random keys were taken")
 
     async def update(
         self, key: SessionKey, record: SessionRecord, ttl: timedelta, *, revision: object
