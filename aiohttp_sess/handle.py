@@ -80,6 +80,8 @@ class SessionHandle:
         """Requests that have just loaded their sessions; None where they come back together."""
         self.about_to_save = Cohort() if together else None
         """Requests that are about to save them."""
+        self.about_to_answer = Cohort() if together else None
+        """Requests that have saved them, and are about to send their responses."""
         self.limit: SessionLimit | None = None
         """How many sessions an owner may have."""
 

@@ -125,6 +125,8 @@ class Visit:
                 if self._handle.about_to_save is not None:
                     await self._handle.about_to_save.gather()
                 await self._save()
+                if self._handle.about_to_answer is not None:
+                    await self._handle.about_to_answer.gather()
             except BaseException:
                 self.abandon()
                 raise
@@ -147,15 +149,14 @@ class Visit:
         """Let a response go whose headers are about to be sent, if there is nothing to save first;
         False where there is something to `prepare`.
         """
-        saving = self._saving
         if self._phase is not _Phase.OPEN:
             return False
-        if saving is None:
+        if self._saving is None:
             if not self._asked:  # the shortest way, as most requests go it
                 if self._finished or not self._handle.refreshes_always:
                     self._phase = _Phase.SENT
                 return self._phase is _Phase.SENT
-        elif not saving.commit.idle or self._early_line is not None:
+        elif not self._saving.commit.idle or self._early_line is not None:
             return False
         self._sent(request, response)
         return True
@@ -166,17 +167,16 @@ class Visit:
         :raises SessionError: where a handler that streams can still answer with an error instead.
         """
         if self._phase is _Phase.OPEN:
-            if self._finished:
-                # By an outer middleware or a signal. An exception would cut the connection.
-                if self._saving is not None and not self._saving.commit.idle:
-                    await quietly(self._save, self._name)
-            else:
+            if not self._finished:
                 try:
                     await self._save()
                 except BaseException:
                     self.abandon()
                     self._handle.transport.unframe(request, response)
                     raise
+            elif self._saving is not None and not self._saving.commit.idle:
+                # By an outer middleware or a signal. An exception would cut the connection.
+                await quietly(self._save, self._name)
         if self._early_line is not None and self._early_line is self._work.line:
             await self._work.confirm()
         self._sent(request, response)

@@ -2,7 +2,7 @@
 
 Most of what a command costs is paid once for each exchange with the server, not for each command.
 So the commands that become ready while an exchange is under way leave together when it is done. A
-command that comes when there is none leaves at once, alone.
+command that comes when there is none leaves at once, alone, unless the last ones had company.
 """
 
 from __future__ import annotations
@@ -12,27 +12,23 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Generic, TypeVar
+
+from .line import PATIENCE, Line, Waiting
 
 __all__ = ("EXCHANGES", "Batches")
 
 C = TypeVar("C")
 
 EXCHANGES = 4  # under way at once, where the client has connections enough
-# Seconds for which an exchange is waited for before another begins beside it: meanwhile the next
-# batch fills up, but a reply that does not come must not hold up everybody.
-_PATIENCE = 0.005
-_LONGEST = 128  # commands in a batch
-
-# What has no reply yet: the command, who waits for it, and until when, on the event loop's clock.
-_Waiting = tuple[C, asyncio.Future[Any], float]
 
 
 @dataclass(slots=True, repr=False, eq=False)
 class _UnderWay(Generic[C]):
     """What left in one exchange, when that began, and when it has taken too long."""
 
-    batch: Sequence[_Waiting[C]]
+    batch: Sequence[Waiting[C]]
     began: float
     deadline: float
 
@@ -58,7 +54,7 @@ class Batches(ABC, Generic[C]):
 
     def _restart(self) -> None:
         """Begin with nothing, as another event loop does."""
-        self._waiting: list[_Waiting[C]] = []
+        self._waiting = Line[C](self._timeout)
         self._leaving: asyncio.Handle | None = None  # when those who wait leave
         self._running: list[float] = []  # when the exchanges under way began, the first first
         self._under_way: dict[asyncio.Task[Sequence[Any]], _UnderWay[C]] = {}
@@ -84,7 +80,7 @@ class Batches(ABC, Generic[C]):
         :raises TimeoutError: where it took too long.
         :raises Exception: whatever the exchange raises, or `failure` makes of all these.
         """
-        if self._running or self._waiting or self._held:
+        if self._has_company():
             return self._line_up(command)
         return self._ask_alone(command)
 
@@ -129,11 +125,14 @@ class Batches(ABC, Generic[C]):
             self._restart()
         return loop
 
+    def _has_company(self) -> bool:
+        waiting = self._waiting
+        return bool(self._running or self._held or waiting or waiting.in_company)
+
     def _line_up(self, command: C) -> asyncio.Future[Any]:
         loop = self._running_loop()
         reply: asyncio.Future[Any] = loop.create_future()
-        deadline = loop.time() + self._timeout
-        self._waiting.append((command, reply, deadline))
+        deadline = self._waiting.join(command, reply, loop.time())
         if self._timer is None:
             self._timer = loop.call_at(deadline, self._time_out)
         if self._leaving is None and len(self._running) < self._slots:
@@ -141,7 +140,7 @@ class Batches(ABC, Generic[C]):
         return reply
 
     async def _ask_alone(self, command: C) -> Any:
-        if self._running or self._waiting or self._held:  # by now
+        if self._has_company():  # by now
             return await self._line_up(command)
         loop = self._running_loop()
         task = asyncio.current_task()
@@ -166,24 +165,26 @@ class Batches(ABC, Generic[C]):
                 if self._alone is None:
                     task.uncancel()
                 self._alone = None
+                self._waiting.in_company = len(self._waiting) > 0
                 self._returned(began)
 
     def _leave_in_time(self) -> None:
         """Let those who wait leave: at the end of this turn, or when the newest exchange that is
-        under way has had its time. Should that come back earlier, it does so itself.
+        under way has had its time. Should that come back earlier, they leave then.
         """
         assert self._loop is not None
         if self._running:
-            self._leaving = self._loop.call_at(self._running[-1] + _PATIENCE, self._leave)
+            self._leaving = self._loop.call_at(self._running[-1] + PATIENCE, self._leave)
         else:
             self._leaving = self._loop.call_soon(self._leave)
 
     def _leave(self) -> None:
         assert self._loop is not None
+        if self._waiting.is_growing(self._loop.time()):
+            self._leaving = self._loop.call_soon(self._leave)
+            return
         self._leaving = None
-        batch, self._waiting = self._waiting[:_LONGEST], self._waiting[_LONGEST:]
-        batch = [one for one in batch if not one[1].done()]
-        if batch:
+        if batch := self._waiting.leave():
             began = self._loop.time()
             self._running.append(began)
             task = self._loop.create_task(self.exchange([command for command, _, _ in batch]))
@@ -217,10 +218,10 @@ class Batches(ABC, Generic[C]):
         self._returned(exchange.began)
 
     @property
-    def _unanswered(self) -> list[_Waiting[C]]:
+    def _unanswered(self) -> list[Waiting[C]]:
         """What is under way together, and what waits, the first first."""
-        batches = [exchange.batch for exchange in self._under_way.values()]
-        return [one for batch in [*batches, self._waiting] for one in batch if not one[1].done()]
+        batches = (exchange.batch for exchange in self._under_way.values())
+        return [one for one in chain(*batches, self._waiting) if not one[1].done()]
 
     def _time_out(self) -> None:
         """End what took too long, and come again when the next one will have. Mostly it finds that
