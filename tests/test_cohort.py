@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
+from typing import Any
 
 import pytest
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
-from aiohttp_sess import setup
+from aiohttp_sess import StoredRecord, setup
 from aiohttp_sess.cohort import Cohort
 from aiohttp_sess.storage import AbstractStorage, CookieStorage, MemoryStorage
 
-from .apps import SECRET, memory
+from .apps import SECRET, application, memory
+from .browser import serve
 
 
 async def test_all_arrive_before_the_first_goes_on() -> None:
@@ -68,4 +72,37 @@ async def test_only_those_are_gathered_whose_storage_makes_nobody_wait(
     storage: AbstractStorage, gathers: bool
 ) -> None:
     handle = setup(web.Application(), storage, secret_key=SECRET)
-    assert (handle.just_loaded is not None, handle.about_to_save is not None) == (gathers, gathers)
+    cohorts = (handle.just_loaded, handle.about_to_save, handle.about_to_answer)
+    assert [cohort is not None for cohort in cohorts] == [gathers] * 3
+
+
+async def test_all_are_saved_before_the_first_is_answered() -> None:
+    seen = list[str]()
+
+    class Noting(MemoryStorage):
+        recognises_writes = True  # else each is saved in a task of its own
+
+        async def update(self, *given: Any, **named: Any) -> StoredRecord:
+            seen.append("saved")
+            return await super().update(*given, **named)
+
+    @web.middleware
+    async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
+        response = await handler(request)
+        seen.append("answered")
+        return response
+
+    async with serve(application(Noting(), outer=[note])) as server, AsyncExitStack() as stack:
+        wires = [await stack.enter_async_context(server.wire()) for _ in range(3)]
+        for wire in wires:  # not the first request of each, to be taken up together
+            await wire.get("/")
+        cookies = [list[str]() for _ in wires]
+        for _ in range(2):
+            seen.clear()
+            for wire, lines in zip(wires, cookies, strict=True):
+                wire.send("/write", *lines)
+            for wire, lines in zip(wires, cookies, strict=True):
+                answer = await wire.answer()
+                if answer.cookies:
+                    lines.append(f"Cookie: id={answer.cookie.value}")
+    assert seen == ["saved"] * 3 + ["answered"] * 3
