@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .cells import ACTIONS, FAMILIES, LABELS, Cell, all_cells
+from .cores import leave_first_core
 from .growth import measure_contention, measure_growth, measure_memory
 from .imports import measure_imports
 from .machine import describe_machine
@@ -114,6 +115,7 @@ def main() -> None:
     if chosen.clients or chosen.actions or chosen.sizes or chosen.apps:
         chosen.only = chosen.only or list(FAMILIES)
     whole = not (chosen.only or chosen.quick)
+    leave_first_core()
     results = asyncio.run(_run(chosen))
     folder = chosen.output or (_DOCS if whole else None)
     if folder is not None:

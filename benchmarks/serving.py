@@ -15,6 +15,7 @@ from typing import NamedTuple
 from tests.servers import MemcachedServer, RedisServer, start_memcached, start_redis
 
 from .client import Visitor
+from .cores import take_first_core
 
 __all__ = ("Backends", "Clock", "Commands", "Served", "backends", "serve_all")
 
@@ -96,6 +97,7 @@ async def _serve(name: str, servers: Backends) -> AsyncIterator[Served]:
         stdout=asyncio.subprocess.PIPE,
     )
     assert process.stdin is not None and process.stdout is not None
+    take_first_core(process.pid)
     try:
         async with asyncio.timeout(_PATIENCE):
             line = await process.stdout.readline()
