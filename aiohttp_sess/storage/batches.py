@@ -64,7 +64,7 @@ class Batches(ABC, Generic[C]):
         self._timer: asyncio.TimerHandle | None = None  # one for all
 
     @abstractmethod
-    async def exchange_one(self, command: C) -> Any:
+    def exchange_one(self, command: C) -> Awaitable[Any]:
         """The reply to a command that leaves alone."""
 
     @abstractmethod
@@ -143,7 +143,7 @@ class Batches(ABC, Generic[C]):
         if self._has_company():  # by now
             return await self._line_up(command)
         loop = self._running_loop()
-        task = asyncio.current_task()
+        task = asyncio.current_task(loop)
         assert task is not None
         cancelling = task.cancelling()
         began = loop.time()

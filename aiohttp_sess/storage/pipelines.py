@@ -41,8 +41,10 @@ class Pipelines(Batches[Command]):
         """The replies to several commands: see `ask_all`."""
         return self.ask_all([(arguments, options) for arguments in commands])
 
-    async def exchange_one(self, command: Command) -> Any:
-        return await self._execute(command)
+    def exchange_one(self, command: Command) -> Awaitable[Any]:
+        arguments, options = command
+        reply: Awaitable[Any] = self._client.execute_command(*arguments, **options)
+        return reply
 
     async def exchange(self, commands: Sequence[Command]) -> Sequence[Any]:
         if not self._merges:
@@ -65,10 +67,6 @@ class Pipelines(Batches[Command]):
                 replies[place] = answer
         return replies
 
-    async def _execute(self, command: Command) -> Any:
-        arguments, options = command
-        return await self._client.execute_command(*arguments, **options)
-
     def _learn(self, name: str, reply: Any) -> None:
         """From the reply to a merged command."""
         # redis-py 5 knows the class of CROSSSLOT only in a cluster.
@@ -82,7 +80,7 @@ class Pipelines(Batches[Command]):
     async def _pipeline(self, commands: Sequence[Command]) -> Sequence[Any]:
         if len(commands) == 1:
             try:
-                return [await self._execute(commands[0])]
+                return [await self.exchange_one(commands[0])]
             except ResponseError as error:
                 return [error]
         pipeline = self._client.pipeline(transaction=False)
