@@ -42,9 +42,7 @@ class Pipelines(Batches[Command]):
         return self.ask_all([(arguments, options) for arguments in commands])
 
     def exchange_one(self, command: Command) -> Awaitable[Any]:
-        arguments, options = command
-        reply: Awaitable[Any] = self._client.execute_command(*arguments, **options)
-        return reply
+        return self._execute(command)
 
     async def exchange(self, commands: Sequence[Command]) -> Sequence[Any]:
         if not self._merges:
@@ -67,6 +65,11 @@ class Pipelines(Batches[Command]):
                 replies[place] = answer
         return replies
 
+    def _execute(self, command: Command) -> Awaitable[Any]:
+        arguments, options = command
+        reply: Awaitable[Any] = self._client.execute_command(*arguments, **options)
+        return reply
+
     def _learn(self, name: str, reply: Any) -> None:
         """From the reply to a merged command."""
         # redis-py 5 knows the class of CROSSSLOT only in a cluster.
@@ -80,7 +83,7 @@ class Pipelines(Batches[Command]):
     async def _pipeline(self, commands: Sequence[Command]) -> Sequence[Any]:
         if len(commands) == 1:
             try:
-                return [await self.exchange_one(commands[0])]
+                return [await self._execute(commands[0])]
             except ResponseError as error:
                 return [error]
         pipeline = self._client.pipeline(transaction=False)
