@@ -81,7 +81,8 @@ class SessionHandle:
         self.about_to_save = Cohort() if together else None
         """Requests that are about to save them."""
         self.about_to_answer = Cohort() if together else None
-        """Requests that have saved them, and are about to send their responses."""
+        """Requests that have saved them, and are about to be answered. One that saved in its
+        handler is not among them: it may be answered before others that were saved earlier."""
         self.limit: SessionLimit | None = None
         """How many sessions an owner may have."""
 

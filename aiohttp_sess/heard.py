@@ -141,11 +141,10 @@ class HeardSaving(Saving):
 class HeardVisit(Visit):
     """Tells what its session goes through."""
 
-    _told_rejected: bool = False
-    _told_loaded: bool = False
-    _unsaved: bool = False  # whether the last commit left anything to be done
-
     _saving_kind = HeardSaving
+    _refused = _told_rejected = False  # whether the request brought what does not open
+    _told_loaded = False
+    _unsaved = False  # whether the last commit left anything to be done
 
     async def finish(self) -> None:
         self._unsaved = False

@@ -12,9 +12,7 @@ import enum
 import logging
 import weakref
 from collections.abc import Awaitable
-from typing import ClassVar
 
-import msgspec
 from aiohttp import web
 from multidict import CIMultiDictProxy
 
@@ -35,30 +33,32 @@ class _Phase(enum.Enum):
     OPEN, SENT, ABANDONED = range(3)
 
 
-class Visit(msgspec.Struct, eq=False, weakref=True):
+class Visit:
     """What one request does with one session.
 
-    It refers to what refers to it weakly or not at all: a request leaves no cycles to collect. And
-    it is a Struct, which is made in half the time, as every request has one, asked for or not.
+    It refers to what refers to it weakly or not at all: a request leaves no cycles to collect.
+
+    :param handle: what `setup` decided.
+    :param headers: the request's.
     """
 
-    _handle: SessionHandle  # what `setup` decided
-    _headers: CIMultiDictProxy[str]  # the request's
-    _phase: _Phase = _Phase.OPEN
-    _asked: bool = False  # whether the application has seen the session
-    _bound: bool = False  # whether a websocket is tied to it
-    _finished: bool = False  # whether the handler is done
-    _refresh_failed: bool = False  # whether the session nobody asked for could not be loaded
-    _refused: bool = False  # whether the request brought what does not open
-    _loading: bool = False  # whether a load is under way
+    # Most requests never touch most of these, so they begin on the class.
+    _phase = _Phase.OPEN
+    _asked = False  # whether the application has seen the session
+    _bound = False  # whether a websocket is tied to it
+    _finished = False  # whether the handler is done
+    _refresh_failed = False  # whether the session nobody asked for could not be loaded
+    _loading = False  # whether a load is under way
     _loaded: asyncio.Event | None = None  # set when it is done, if others wait for it
     _late: LateChanges | None = None
     _session: weakref.ref[Session] | None = None
     _saving: Saving | None = None  # since the session was loaded
+    _saving_kind: type[Saving] = Saving
     _early_line: str | None = None  # the response's line, of a save that the handler asked for
 
-    _saving_kind: ClassVar[type[Saving]] = Saving
-    __repr__ = object.__repr__  # the rest is a user's
+    def __init__(self, handle: SessionHandle, headers: CIMultiDictProxy[str]) -> None:
+        self._handle = handle
+        self._headers = headers
 
     def load(self) -> Awaitable[object]:
         """The application asks for the session: load it from the storage, the first time."""

@@ -7,6 +7,7 @@ or less, by chance.
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 __all__ = ("leave_first_core", "take_first_core")
@@ -30,6 +31,7 @@ def leave_first_core() -> None:
 
 
 def take_first_core(process: int) -> None:
-    """Let a process run on the first core, which is its own."""
+    """Let a process run on the first core, which is for applications: one is asked at a time."""
     if _CORES:
-        os.sched_setaffinity(process, _CORES[:1])
+        with contextlib.suppress(ProcessLookupError):  # it has ended, and who reads from it says so
+            os.sched_setaffinity(process, _CORES[:1])

@@ -22,9 +22,9 @@ Benchmarks
 What a session costs: aiohttp_sess beside bare aiohttp and aiohttp-session, each application in a
 process of its own, in one run. "Added" is the CPU time of a request beyond bare aiohttp's, the
 median of paired blocks, in µs. The ratio is ours divided by aiohttp-session's, with the quartiles
-of the blocks. Requests carry six cookies. An application has the first core to itself; clients,
-Redis and memcached share the others. ``make bench`` measures, ``python -m benchmarks.report``
-redraws.
+of the blocks. Requests carry six cookies. On Linux with several cores, the application that is
+measured has the first to itself; clients, Redis and memcached share the others. ``make bench``
+measures, ``python -m benchmarks.report`` redraws.
 """
 
 

@@ -97,8 +97,8 @@ async def _serve(name: str, servers: Backends) -> AsyncIterator[Served]:
         stdout=asyncio.subprocess.PIPE,
     )
     assert process.stdin is not None and process.stdout is not None
-    take_first_core(process.pid)
     try:
+        take_first_core(process.pid)
         async with asyncio.timeout(_PATIENCE):
             line = await process.stdout.readline()
         if not line:

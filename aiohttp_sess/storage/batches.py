@@ -1,8 +1,8 @@
 """Commands of concurrent requests, sent to a server together.
 
 Most of what a command costs is paid once for each exchange with the server, not for each command.
-So the commands that become ready while an exchange is under way leave together when it is done. A
-command that comes when there is none leaves at once, alone, unless the last ones had company.
+So the commands that become ready while an exchange is under way leave together when it is done.
+Where there is none, one that is alone leaves at once, one that has company waits for it (`line`).
 """
 
 from __future__ import annotations
@@ -169,8 +169,8 @@ class Batches(ABC, Generic[C]):
                 self._returned(began)
 
     def _leave_in_time(self) -> None:
-        """Let those who wait leave: at the end of this turn, or when the newest exchange that is
-        under way has had its time. Should that come back earlier, they leave then.
+        """Let those who wait leave, or wait for more: from the end of this turn on, or when the
+        newest exchange that is under way has had its time. Should it come back earlier, from then.
         """
         assert self._loop is not None
         if self._running:

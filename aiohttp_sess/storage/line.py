@@ -1,8 +1,8 @@
 """Commands that wait until they leave for a server, and when all are there who are about to come.
 
 The requests that one exchange answers go on in one turn of the event loop, and so do those whose
-bytes came meanwhile. Where each exchange has left at the first command that was there, it took one
-or two of them, and most of its cost is the same for many.
+bytes came meanwhile. If the next exchange left with the first command that they have, it would take
+one or two, though most of its cost is the same for many.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ PATIENCE = 0.005
 _LONGEST = 128  # commands in a batch
 
 Waiting = tuple[C, asyncio.Future[object], float]
-"""What has no reply yet: the command, who waits for it, and until when, on the event loop's clock.
-"""
+"""A command that has no reply yet, who waits for it, and until when, on the event loop's clock."""
 
 
 class Line(Generic[C]):
@@ -52,8 +51,8 @@ class Line(Generic[C]):
         return deadline
 
     def is_growing(self, now: float) -> bool:
-        """Whether somebody has come since the last time it was asked, so that the next turn of the
-        event loop may bring more. Never where commands come one by one, nor for long.
+        """Whether somebody has come since this was last asked, so that the next turn of the event
+        loop may bring more: ask once a turn. Never where commands come one by one, nor for long.
         """
         before, self._seen = self._seen, len(self._waiting)
         if not self.in_company or not before < self._seen < _LONGEST:
@@ -72,3 +71,4 @@ class Line(Generic[C]):
     def clear(self) -> None:
         """Nobody waits any more."""
         self._waiting.clear()
+        self._seen = 0

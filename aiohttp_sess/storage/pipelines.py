@@ -65,6 +65,7 @@ class Pipelines(Batches[Command]):
                 replies[place] = answer
         return replies
 
+    # Apart from `exchange_one`, which is only what leaves alone, for who overrides that.
     def _execute(self, command: Command) -> Awaitable[Any]:
         arguments, options = command
         reply: Awaitable[Any] = self._client.execute_command(*arguments, **options)
