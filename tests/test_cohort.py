@@ -14,7 +14,7 @@ from aiohttp_sess import StoredRecord, setup
 from aiohttp_sess.cohort import Cohort
 from aiohttp_sess.storage import AbstractStorage, CookieStorage, MemoryStorage
 
-from .apps import SECRET, application, memory
+from .apps import HANDLE, SECRET, Gate, application, memory
 from .browser import serve
 
 
@@ -106,3 +106,29 @@ async def test_all_are_saved_before_the_first_is_answered() -> None:
                 if answer.cookies:
                     lines.append(f"Cookie: id={answer.cookie.value}")
     assert seen == ["saved"] * 3 + ["answered"] * 3
+
+
+class Held(Cohort):
+    """Lets nobody go on before the gate is open."""
+
+    def __init__(self, gate: Gate) -> None:
+        super().__init__()
+        self.gate = gate
+
+    async def gather(self) -> None:
+        await self.gate.pass_through()
+
+
+async def test_who_leaves_after_being_saved_and_before_being_answered_is_saved() -> None:
+    app = application(MemoryStorage())
+    async with serve(app, handler_cancellation=True) as server:
+        await server.get("/write")
+        gate = Gate()
+        app[HANDLE].about_to_answer = Held(gate)
+        async with server.wire() as wire:
+            wire.send("/write", server.id)
+            await gate.reached.wait()
+        await gate.left.wait()
+        app[HANDLE].about_to_answer = None
+        assert (await server.get("/read")).json == {"n": 2}
+        assert (await server.get("/write")).json == {"n": 3}

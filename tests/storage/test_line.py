@@ -84,6 +84,16 @@ async def test_who_gave_up_is_no_company(company: Noting) -> None:
     assert company.left == [[1], [-4]]
 
 
+async def test_who_waits_for_company_is_told_that_it_is_closed(company: Noting) -> None:
+    asked = asyncio.ensure_future(company.ask(1))
+    await asyncio.sleep(0)  # the end of the turn, when it would have left alone
+    await company.close()
+    with pytest.raises(ConnectionAbortedError):
+        await asked
+    assert await company.ask(2) == 2
+    assert company.left == [[2]]
+
+
 def in_line(line: Line[int], count: int, now: float = 100.0) -> None:
     loop = asyncio.get_running_loop()
     for number in range(count):
