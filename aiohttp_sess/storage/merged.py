@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from redis.client import NEVER_DECODE
 from redis.exceptions import InvalidResponse
 
+from .entry import STAMP_LENGTH
 from .scripts import REPLACE, REPLACE_MANY
 
 __all__ = ("ASK_AGAIN", "Command", "Merged", "answers", "merged")
@@ -61,7 +62,7 @@ def merged(commands: Sequence[Command], *, in_full: bool) -> list[Merged]:
                 continue
             where = 1
         elif name == "EVALSHA":
-            if arguments[1] == REPLACE.sha1 and arguments[3] not in taken:
+            if _is_replacement(arguments) and arguments[3] not in taken:
                 taken.add(arguments[3])
                 replacements.append(place)
                 continue
@@ -91,6 +92,11 @@ def answers(one: Merged, reply: Any) -> Iterable[Any]:
     return [ASK_AGAIN if done is None else done for done in reply]
 
 
+def _is_replacement(arguments: tuple[Any, ...]) -> bool:
+    # What is no entry of ours may be shorter than a stamp, and those are put one behind the other.
+    return arguments[1] == REPLACE.sha1 and len(arguments[4]) == STAMP_LENGTH
+
+
 def _read(commands: Sequence[Command], places: Sequence[int]) -> Command:
     first = commands[places[0]]
     if len(places) == 1:
@@ -101,13 +107,16 @@ def _read(commands: Sequence[Command], places: Sequence[int]) -> Command:
 def _replacement(commands: Sequence[Command], places: Sequence[int], in_full: bool) -> Command:
     if len(places) == 1:
         return commands[places[0]]
-    keys, rest = [], list[Any]()
-    for place in places:
-        arguments = commands[place][0]
-        keys.append(arguments[3])
-        rest.extend(arguments[4:])
+    taken = [commands[place][0][3:] for place in places]
+    keys, stamps, values, ttls = zip(*taken, strict=True)
+    sizes = map(len, values)
+    rest = b"".join(stamps), _numbers(sizes), _numbers(ttls), b"".join(values)
     script = ("EVAL", REPLACE_MANY.text) if in_full else ("EVALSHA", REPLACE_MANY.sha1)
     return (*script, len(keys), *keys, *rest), {}
+
+
+def _numbers(numbers: Iterable[int]) -> str:
+    return " ".join(map(str, numbers))
 
 
 def _portions(commands: Sequence[Command], places: Sequence[int]) -> Iterator[Sequence[int]]:

@@ -39,19 +39,23 @@ REMOVE = Script(
 # Of a key that is missing it says nothing: behind a proxy that knows many servers, a script goes to
 # the server of its first key, and the others may be elsewhere. Nor does it of another type's.
 REPLACE_MANY = Script(f"""
-local done = {{}}
+local sizes, ttls = string.gmatch(ARGV[2], '%d+'), string.gmatch(ARGV[3], '%d+')
+local done, start = {{}}, 1
 for i, key in ipairs(KEYS) do
+  local size, ttl = sizes(), ttls()
   local stamp = redis.pcall('GETRANGE', key, 0, {STAMP_LENGTH - 1})
-  if stamp == ARGV[3 * i - 2] then
-    redis.call('SET', key, ARGV[3 * i - 1], 'PX', ARGV[3 * i])
+  if stamp == string.sub(ARGV[1], {STAMP_LENGTH} * (i - 1) + 1, {STAMP_LENGTH} * i) then
+    redis.call('SET', key, string.sub(ARGV[4], start, start + size - 1), 'PX', ttl)
     done[i] = 1
   else
     done[i] = type(stamp) == 'string' and stamp ~= '' and 0
   end
+  start = start + size
 end
 return done
 """)
-"""`REPLACE` for many keys, with three arguments for each; nil where it is to be asked by itself."""
+"""`REPLACE` for many keys: all stamps, all sizes, all TTLs and all values are one argument each, as
+redis-py takes its time for every argument. nil for what is to be asked by itself."""
 
 # The score of a member is its login: the server's clock in microseconds, or one more than the
 # latest login or announcement, where that clock was set back or two come at once. A double holds it
