@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from .edits import Edits
@@ -14,6 +14,8 @@ from .status import SessionStatus, stronger
 from .watched import WatchedState
 
 __all__ = ("Changes",)
+
+_NO_FIELDS: Mapping[str, Any] = {}
 
 
 class Changes(Edits):
@@ -28,6 +30,8 @@ class Changes(Edits):
     renewing = False
     purging = False
     _forced = False
+    # Fields of the record that this request set; replaced, never changed in place.
+    _fields: Mapping[str, Any]
     _outcome = SessionStatus.UNCHANGED  # of what was saved already in this request
     # How often each was asked for, to tell what was saved from what was asked for since.
     _forces = _renewals = _purges = 0
@@ -40,7 +44,7 @@ class Changes(Edits):
         self.stored = stored
         self._record = record
         self._begin(EncodedState.of(record.state).raw)
-        self._fields: dict[str, Any] = {}  # fields of the record that this request set
+        self._fields = _NO_FIELDS
 
     def _start_over(self, record: SessionRecord, *, stored: bool, purging: bool = False) -> None:
         self._take(record, stored=stored)
@@ -146,7 +150,7 @@ class Changes(Edits):
 
     def set_field(self, name: str, value: Any) -> None:
         """Set the ``owner``, the ``label`` or the ``lifetime``."""
-        self._fields[name] = value
+        self._fields = {**self._fields, name: value}
         self._touch()
 
     def renew(self, *, authenticated: float | None = None) -> None:
@@ -154,7 +158,8 @@ class Changes(Edits):
 
         :param authenticated: when that was first asked for, Unix time in seconds; None: now.
         """
-        self._fields["authenticated"] = self.clock() if authenticated is None else authenticated
+        when = self.clock() if authenticated is None else authenticated
+        self._fields = {**self._fields, "authenticated": when}
         if not self.renewing:
             self._id_before = self._record.id
         self.renewing = True
@@ -166,7 +171,8 @@ class Changes(Edits):
         """It cannot be: the session goes on as it was."""
         if self.renewing:
             self.renewing = False
-            self._fields.pop("authenticated", None)
+            rest = [each for each in self._fields.items() if each[0] != "authenticated"]
+            self._fields = dict(rest)
             self._record = dataclasses.replace(self._record, id=self._id_before)
 
     def purge(self) -> None:
@@ -184,11 +190,11 @@ class Changes(Edits):
         :param deadline: the record's, Unix time in seconds.
         """
         self.notice()
-        fields = self._fields.copy()
+        fields, self._keeps_operations = self._fields, True
         record = with_state(self._record, EncodedState(self._state.share()), deadline)
         if fields:
             record = dataclasses.replace(record, **fields)
-        done = self._operations.copy(), fields, self.renewing
+        done = self._operations, fields, self.renewing
         return Snapshot(record, *done, self._forces, self._renewals, self._purges)
 
     def settle(self, saved: Snapshot, record: SessionRecord) -> None:
@@ -206,10 +212,10 @@ class Changes(Edits):
         self._id_before = record.id
         self._record = dataclasses.replace(record, id=self._record.id) if self.renewing else record
         self._forced = self._forced and self._forces != saved.forces
-        self._operations.forget(saved.operations)
-        for name, done in saved.fields.items():
-            if self._fields[name] == done:
-                del self._fields[name]
+        self._operations, self._keeps_operations = self._operations.without(saved.operations), True
+        if saved.fields:
+            done = saved.fields.items()
+            self._fields = dict(each for each in self._fields.items() if each not in done)
         self._touched = bool(self._operations or self._fields or self._forced or self.renewing)
 
     def ended(self) -> None:
@@ -236,9 +242,7 @@ class Changes(Edits):
         saved = (self.snapshot() if saved is None else saved).again_on(latest)
         if self._purges == saved.purges:  # else it concerns a session that is over
             later = WatchedState(EncodedState.of(saved.record.state).raw)
-            since = self._operations.copy()
-            since.forget(saved.operations)
-            since.apply(later)
+            self._operations.without(saved.operations).apply(later)
             self._record = dataclasses.replace(latest, id=self.id) if self.renewing else latest
             self._state.take_over(later)
         return saved

@@ -76,11 +76,11 @@ class Doubts:
             return saved
         self._writes.clear()
         changes.settle(done.saved, latest.record)
-        saved.operations.forget(done.saved.operations)
+        operations = saved.operations.without(done.saved.operations)
         before = done.saved.fields
         fields: dict[str, Any] = {
             name: value
             for name, value in saved.fields.items()
             if name not in before or before[name] != value
         }
-        return saved._replace(fields=fields)
+        return saved._replace(operations=operations, fields=fields)

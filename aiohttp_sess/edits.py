@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from .operations import Operations, Update
+from .operations import NO_OPERATIONS, Operations, Update
 from .values import StateKey
 from .watched import Key, WatchedState, encode_for, split
 
@@ -23,7 +23,7 @@ class Edits:
     def _begin(self, raw: Mapping[str, msgspec.Raw]) -> None:
         """Begin with this state, of which a copy is taken."""
         self._state = WatchedState(raw)
-        self._operations = Operations()
+        self._operations, self._keeps_operations = NO_OPERATIONS, True
         self._touched = False  # whether anything was done since it began or was last saved
 
     def __iter__(self) -> Iterator[str]:
@@ -50,14 +50,14 @@ class Edits:
         """:raises SessionValueError: for what is not JSON, or not of its key's type."""
         raw = encode_for(key, value)
         self._state.put(key, raw, value)
-        self._operations.set(key if isinstance(key, str) else key.name, raw)
+        self._book().set(key if isinstance(key, str) else key.name, raw)
         self._touch()
 
     def delete(self, key: Key) -> None:
         """:raises KeyError: where there is nothing to delete."""
         name, _ = split(key)
         self._state.delete(name)
-        self._operations.delete(name)
+        self._book().delete(name)
         self._touch()
 
     def update(self, update: Update) -> Any:
@@ -66,14 +66,14 @@ class Edits:
         self.notice(name)
         if not update.apply(self._state):
             return None
-        self._operations.update(name, update)
+        self._book().update(name, update)
         self._touch()
         return self.get(update.key)
 
     def clear(self) -> None:
         """Delete every value."""
         self._state.clear()
-        self._operations.clear()
+        self._book().clear()
         self._touch()
 
     def notice(self, only: str | None = None) -> None:
@@ -85,7 +85,13 @@ class Edits:
             return
         for name in self._state.changed_in_place(only):
             self._touched = True
-            self._operations.set(name, self._state.raw[name])
+            self._book().set(name, self._state.raw[name])
+
+    def _book(self) -> Operations:
+        """The operations, to enter another: a copy, where they are to be kept as they are."""
+        if self._keeps_operations:
+            self._operations, self._keeps_operations = self._operations.copy(), False
+        return self._operations
 
     def _touch(self) -> None:
         self._touched = True

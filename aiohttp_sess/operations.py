@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ import msgspec
 from .record import EncodedState, SessionRecord
 from .watched import Key, WatchedState, encode_for
 
-__all__ = ("Operations", "Snapshot", "Update", "with_state")
+__all__ = ("NO_OPERATIONS", "Operations", "Snapshot", "Update", "with_state")
 
 
 class Update(NamedTuple):
@@ -52,7 +52,6 @@ class Assignment(msgspec.Struct, eq=False, gc=False):  # no cycle goes through i
 
 
 _Deeds = tuple[Assignment | Update, ...]
-_NONE: dict[str, _Deeds] = {}
 
 
 class Operations:
@@ -62,11 +61,10 @@ class Operations:
     all before it, so this is never longer than the number of names and of updates.
     """
 
-    __slots__ = ("_by_name", "_clears", "_is_shared", "cleared")
+    __slots__ = ("_by_name", "_clears", "cleared")
 
     def __init__(self) -> None:
-        self._by_name = _NONE
-        self._is_shared = True  # and copied before it is changed
+        self._by_name: dict[str, _Deeds] = {}
         self._clears = 0  # how often, to tell one clear from the next
         self.cleared = False
 
@@ -75,27 +73,26 @@ class Operations:
 
     def set(self, name: str, raw: msgspec.Raw) -> None:
         """The value of ``name`` was assigned, or changed in place."""
-        self._own()[name] = (Assignment(name, raw),)
+        self._by_name[name] = (Assignment(name, raw),)
 
     def delete(self, name: str) -> None:
         """``name`` was deleted."""
-        self._own()[name] = (Assignment(name, None),)
+        self._by_name[name] = (Assignment(name, None),)
 
     def update(self, name: str, update: Update) -> None:
         """The value of ``name`` was computed from what was there."""
-        self._own()[name] = (*self._by_name.get(name, ()), update)
+        self._by_name[name] = (*self._by_name.get(name, ()), update)
 
     def clear(self) -> None:
         """Every name was deleted."""
-        self._forget_all()
+        self._by_name.clear()
         self._clears += 1
         self.cleared = True
 
     def copy(self) -> Operations:
         """These operations, whatever is added later."""
         copy = Operations()
-        copy._by_name = self._by_name
-        self._is_shared = True
+        copy._by_name = self._by_name.copy()
         copy._clears = self._clears
         copy.cleared = self.cleared
         return copy
@@ -105,18 +102,22 @@ class Operations:
         if self._clears != done._clears:
             return  # cleared since: all that is here came after that
         self.cleared = False
-        if self._by_name is done._by_name:  # and nothing since
-            self._forget_all()
-            return
-        by_name = self._own()
         for name, deeds in done._by_name.items():
-            now = by_name[name]
+            now = self._by_name[name]
             if now[0] is not deeds[0]:
                 continue  # assigned since
             if since := now[len(deeds) :]:
-                by_name[name] = since
+                self._by_name[name] = since
             else:
-                del by_name[name]
+                del self._by_name[name]
+
+    def without(self, done: Operations) -> Operations:
+        """What is left of these without what has been ``done``; not to be changed."""
+        if self is done and not self._clears:
+            return NO_OPERATIONS
+        left = self.copy()
+        left.forget(done)
+        return left
 
     def apply(self, state: WatchedState) -> None:
         """Do everything again, on ``state``.
@@ -129,13 +130,9 @@ class Operations:
             for deed in deeds:
                 deed.apply(state)
 
-    def _own(self) -> dict[str, _Deeds]:
-        if self._is_shared:
-            self._by_name, self._is_shared = self._by_name.copy(), False
-        return self._by_name
 
-    def _forget_all(self) -> None:
-        self._by_name, self._is_shared = _NONE, True
+NO_OPERATIONS = Operations()
+"""What most requests do, shared by all of them."""
 
 
 class Snapshot(NamedTuple):
@@ -143,7 +140,7 @@ class Snapshot(NamedTuple):
 
     record: SessionRecord
     operations: Operations
-    fields: dict[str, Any]
+    fields: Mapping[str, Any]
     renewing: bool
     forces: int
     renewals: int

@@ -38,6 +38,10 @@ class _HandedOut:
     seen: msgspec.Raw
 
 
+_ByName = dict[str, dict[StateKey[Any] | None, _HandedOut]]
+_NONE: _ByName = {}  # what most requests are handed out, shared by all of them
+
+
 class WatchedState:
     """Encoded values by name.
 
@@ -49,7 +53,7 @@ class WatchedState:
     def __init__(self, raw: Mapping[str, msgspec.Raw]) -> None:
         self.raw = raw
         self._is_shared = True
-        self.handed_out: dict[str, dict[StateKey[Any] | None, _HandedOut]] = {}
+        self.handed_out = _NONE
         """What can be changed in place, by name and by the key that it was handed out under."""
 
     def share(self) -> Mapping[str, msgspec.Raw]:
@@ -90,7 +94,7 @@ class WatchedState:
             name, typed = split(key)
             # A typed value may be spelled in another way than the one it was stored in.
             seen = self.raw[name] if typed is None else msgspec.Raw(msgspec.json.encode(value))
-            self.handed_out.setdefault(name, {})[typed] = _HandedOut(value, seen)
+            self._watch().setdefault(name, {})[typed] = _HandedOut(value, seen)
         return value
 
     def watches_another(self, key: Key) -> bool:
@@ -107,7 +111,7 @@ class WatchedState:
             self.handed_out.pop(name, None)
         self.own()[name] = raw
         if not isinstance(value, IMMUTABLE):
-            self.handed_out[name] = {typed: _HandedOut(value, raw)}
+            self._watch()[name] = {typed: _HandedOut(value, raw)}
 
     def delete(self, name: str) -> None:
         """:raises KeyError: where there is nothing to delete."""
@@ -118,6 +122,12 @@ class WatchedState:
         """Delete every value."""
         self.own().clear()
         self.handed_out.clear()
+
+    def _watch(self) -> _ByName:
+        """`handed_out`, to enter another."""
+        if not self.handed_out:
+            self.handed_out = {}
+        return self.handed_out
 
     def take_over(self, other: WatchedState) -> None:
         """Have the values of ``other``; those that were handed out and differ are let go."""
