@@ -8,6 +8,7 @@ from typing import Any
 
 from .errors import SessionConflict, SessionGone
 from .lifecycle import (
+    UPDATE,
     CookieStep,
     Plan,
     StorageStep,
@@ -59,19 +60,22 @@ class Commit(Writes):
         :param sent: whether the headers are gone, so that the client cannot be told of a new key.
         """
         changes, due = self.changes, self.changes.due
+        rotates = self.rotates and self.stored is not None and not sent
+        if due is SessionStatus.CHANGED and self.stored is not None and not rotates:
+            return UPDATE  # as most do
         refresh = None
         if due is SessionStatus.UNCHANGED and not self.refreshed:
             refresh = self.terms.refresh(changes.lifetime, self.stored)
         stored = self.stored is not None
         todo = plan(due, stored=stored, worth_saving=changes.worth_saving, refresh=refresh)
-        rotates = self.rotates and self.stored is not None and not sent
         return and_rotate(todo) if rotates else todo
 
     def todo(self, *, sent: bool) -> tuple[Plan, str | None]:
         """What there is to do, and why the rest cannot be done: see `plan`."""
-        todo, changes = self.plan(sent=sent), self.changes
+        changes = self.changes
         if not sent:
-            return todo, None
+            return self.plan(), None
+        todo = self.plan(sent=True)
         todo, impossible = plan_after_headers(
             todo,
             server_side=self._storage.server_side,

@@ -11,6 +11,7 @@ from .status import SessionStatus
 
 __all__ = (
     "NOTHING",
+    "UPDATE",
     "CookieStep",
     "Plan",
     "StorageStep",
@@ -59,7 +60,7 @@ class Plan(NamedTuple):
 
 NOTHING = Plan((), CookieStep.KEEP)
 _BEGIN = Plan((StorageStep.SAVE,), CookieStep.SET)
-_UPDATE = Plan((StorageStep.UPDATE,), CookieStep.SET)
+UPDATE = Plan((StorageStep.UPDATE,), CookieStep.SET)
 _RENEW = Plan((StorageStep.RENEW,), CookieStep.SET)
 # With nothing to save, the cookie is set if the session got a key that the client does not have.
 _ROTATIONS = {
@@ -91,7 +92,7 @@ def plan(
         persistent = isinstance(refresh, PersistentSession)
         return Plan((step,), CookieStep.SET if persistent else CookieStep.KEEP)
     if status is SessionStatus.CHANGED:
-        return _UPDATE
+        return UPDATE
     return _RENEW if status is SessionStatus.RENEWED else NOTHING
 
 

@@ -12,7 +12,7 @@ Among others, a read of what is no string finds nothing, where by itself it is r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from redis.client import NEVER_DECODE
@@ -21,10 +21,13 @@ from redis.exceptions import InvalidResponse
 from .entry import STAMP_LENGTH
 from .scripts import REPLACE, REPLACE_MANY
 
-__all__ = ("ASK_AGAIN", "Command", "Merged", "answers", "merged")
+__all__ = ("ASK_AGAIN", "NO_OPTIONS", "Command", "Merged", "answers", "merged")
 
 # Positional and named arguments of `execute_command`.
-Command = tuple[tuple[Any, ...], dict[str, Any]]
+Command = tuple[tuple[Any, ...], Mapping[str, Any]]
+
+NO_OPTIONS: Mapping[str, Any] = {}
+"""Of all commands that have none, so that they wait for their turn without one each."""
 
 # Bytes of values in one script. Redis does nothing else meanwhile.
 _HEAVIEST = 256 * 1024

@@ -9,7 +9,7 @@ from redis.asyncio import Redis, RedisCluster
 from redis.exceptions import ClusterCrossSlotError, NoPermissionError, NoScriptError, ResponseError
 
 from .batches import EXCHANGES, Batches
-from .merged import ASK_AGAIN, Command, answers, merged
+from .merged import ASK_AGAIN, NO_OPTIONS, Command, answers, merged
 
 __all__ = ("Pipelines",)
 
@@ -35,7 +35,7 @@ class Pipelines(Batches[Command]):
 
     def send(self, *arguments: Any, **options: Any) -> Awaitable[Any]:
         """The reply to a command, as `execute_command` would answer it: see `ask`."""
-        return self.ask((arguments, options))
+        return self.ask((arguments, options or NO_OPTIONS))
 
     def send_all(self, commands: Sequence[tuple[Any, ...]], **options: Any) -> Awaitable[list[Any]]:
         """The replies to several commands: see `ask_all`."""

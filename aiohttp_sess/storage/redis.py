@@ -20,6 +20,7 @@ try:
     from redis.client import NEVER_DECODE
     from redis.exceptions import RedisClusterException, RedisError
 
+    from .merged import NO_OPTIONS
     from .pipelines import Pipelines
     from .redis_index import RedisIndex
     from .scripts import REMOVE, REPLACE
@@ -141,8 +142,8 @@ class RedisStorage(RedisIndex):
         return bool(await self._ask("SET", name, value, "PX", _milliseconds(ttl), "NX"))
 
     async def replace(self, name: str, value: bytes, ttl: float, version: Version) -> bool:
-        rest = version.stamp, value, _milliseconds(ttl)
-        return bool(await self._run(REPLACE, name, *rest))
+        done = await self._run(REPLACE, name, version.stamp, value, _milliseconds(ttl))
+        return bool(done)
 
     async def remove(self, name: str) -> bool:
         return bool(await self._ask("DEL", name))
@@ -166,7 +167,7 @@ class RedisStorage(RedisIndex):
                 raise self._failure(error)  # noqa: B904  # it has its cause
 
     def _ask(self, *command: Any, **options: Any) -> Awaitable[Any]:
-        return self._pipelines.send(*command, **options)
+        return self._pipelines.ask((command, options or NO_OPTIONS))
 
     def _ask_all(self, commands: Sequence[tuple[Any, ...]], **options: Any) -> Awaitable[list[Any]]:
         return self._pipelines.send_all(commands, **options)
