@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from .commit import Commit
-from .errors import DeserializationError, SessionConflict
+from .errors import DeserializationError, SessionConflict, SessionGone
 from .moved import refresh_ttl
+from .sockets import Binding, Socket, Sockets
 from .storage.interface import AbstractStorage
 
-__all__ = ("look_for",)
+__all__ = ("bind_session", "look_for")
 
 
 async def look_for(
@@ -50,3 +52,33 @@ async def look_for(
     now, moves = storage.clock(), terms.may_have_moved(record)
     key = await refresh_ttl(storage, latest, terms.ttl_of(record), moves=moves)
     return key is not None, now
+
+
+async def bind_session(
+    commit: Commit,
+    sockets: Sockets,
+    request: object,
+    socket: Socket,
+    check_every: float,
+    alive: Callable[[bool], Awaitable[bool]],
+) -> Binding:
+    """See `aiohttp_sess.Session.bind`; it is bound until ``request`` is released.
+
+    :param alive: whether the session is still there; with True, its TTL starts anew.
+    """
+    if not getattr(socket, "prepared", True):
+        raise RuntimeError("bind a websocket that is prepared: await socket.prepare(request)")
+    if commit.stored is not None:
+        session_id = commit.public_id
+        if commit.moves:  # else its key may be no way to it any more at the next check
+            check_every = min(check_every, commit.grace / 2)
+        binding = sockets.bind(request, socket, session_id, alive, check_every)
+        # It may have ended since it was loaded, and from here on nothing of it is missed.
+        try:
+            if binding.ended or await alive(False):
+                return binding
+        except BaseException:
+            sockets.release(request, binding)
+            raise
+        sockets.end(session_id)
+    raise SessionGone("there is no session to bind to: none was saved, or it was ended")

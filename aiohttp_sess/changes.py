@@ -113,7 +113,8 @@ class Changes(Edits):
 
         :raises SessionValueError: where something that is not JSON was put into a value.
         """
-        self.notice()
+        if self._state.handed_out:
+            self.notice()
         return self._asked
 
     @property
@@ -189,7 +190,8 @@ class Changes(Edits):
 
         :param deadline: the record's, Unix time in seconds.
         """
-        self.notice()
+        if self._state.handed_out:
+            self.notice()
         fields, self._keeps_operations = self._fields, True
         record = with_state(self._record, EncodedState(self._state.share()), deadline)
         if fields:

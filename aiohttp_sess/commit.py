@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -13,7 +13,6 @@ from .lifecycle import (
     Plan,
     StorageStep,
     and_rotate,
-    only_updates,
     plan,
     plan_after_headers,
 )
@@ -42,7 +41,7 @@ class Commit(Writes):
     others: Sequence[SessionKey] = ()  # further ones of the request; a purge ends those, too
     others_ended = 0  # how many a purge ended
     ended_it = False  # whether a purge found something to end
-    _begun: Snapshot | None = None  # what is being saved
+    _begun: Snapshot | None = None  # what is being saved, or was last
 
     @property
     def public_id(self) -> str:
@@ -70,14 +69,11 @@ class Commit(Writes):
         todo = plan(due, stored=stored, worth_saving=changes.worth_saving, refresh=refresh)
         return and_rotate(todo) if rotates else todo
 
-    def todo(self, *, sent: bool) -> tuple[Plan, str | None]:
-        """What there is to do, and why the rest cannot be done: see `plan`."""
+    def plan_after_headers(self) -> tuple[Plan, str | None]:
+        """What there is to do once the headers are gone, and why the rest cannot be done."""
         changes = self.changes
-        if not sent:
-            return self.plan(), None
-        todo = self.plan(sent=True)
         todo, impossible = plan_after_headers(
-            todo,
+            self.plan(sent=True),
             server_side=self._storage.server_side,
             new_lifetime=changes.new_lifetime,
             ends_early=self._storage.ends_sessions_early,
@@ -142,56 +138,29 @@ class Commit(Writes):
         self.changes.reset(record, stored=stored is not None)
 
     def carry_out(self, plan: Plan) -> Coroutine[Any, Any, None]:
-        """Do the storage's steps of ``plan``; `stored` is the record as it is afterwards.
+        """Both `begin` and `complete`."""
+        self.begin(plan)
+        return self.complete(plan)
 
-        What is saved is what was done until now, at the call: whatever is done to the session while
-        the storage is at it, a logout too, is for the next commit.
+    def begin(self, plan: Plan) -> Snapshot | None:
+        """Take what ``plan`` is to save, if anything. Whatever is done to the session from here on,
+        while the storage is at it, a logout too, is for the next commit.
+        """
+        saves = plan.storage[-1] not in _ENDING
+        self._reaches_client = plan.cookie is CookieStep.SET or plan.storage[-1] in _TELLING
+        self.ended, self.ended_it, self.rotated = None, False, False
+        self._begun = self._snapshot() if saves else None
+        return self._begun
+
+    async def complete(self, plan: Plan) -> None:
+        """Do the storage's steps of ``plan``; `stored` is the record as it is afterwards.
 
         :raises SessionGone: where the session was ended since it was loaded; nothing is written.
         :raises SessionConflict: where others kept writing it for ``conflict_timeout``.
         :raises Exception: whatever a function given to `Session.update_value` raises.
         :raises StorageUnavailable: where the storage is.
         """
-        saves = plan.storage[-1] not in _ENDING
-        self._reaches_client = plan.cookie is CookieStep.SET or plan.storage[-1] in _TELLING
-        self.ended, self.ended_it, self.rotated = None, False, False
-        saved = self._begun = self._snapshot() if saves else None
-        if saved is not None and self._limit is None and only_updates(plan):
-            return self._change(saved)
-        return self._carry_out(plan, saved)
-
-    def can_go_on(self, plan: Plan) -> bool:
-        """Whether `go_on` sees ``plan`` through, should it be cut off: it only writes values under
-        the key that there is, and the storage tells whether that was done.
-        """
         saved = self._begun
-        if saved is None or not only_updates(plan) or saved.fields:
-            return False
-        return self._storage.recognises_writes
-
-    async def go_on(self) -> None:
-        """See an update through that was cut off, and may have been done or not."""
-        assert self._begun is not None  # see can_go_on
-        saved = await self._on_latest(self._begun)
-        if self.changes.unsaved:  # it was not done, or not all of it
-            self._settle(*await self._until_it_wins(self._update, saved))
-
-    async def _change(self, saved: Snapshot) -> None:
-        """The plan of most commits: an update that counts no login. As `_carry_out`, in fewer
-        steps.
-        """
-        before = self._loaded
-        try:
-            stored = await self._replace(before, saved)
-        except SessionConflict as conflict:
-            saved, stored = await self._until_it_wins(self._update, saved, lost=conflict)
-        except CUT_OFF as error:
-            self._add(doubt_of(saved, error, before))
-            raise
-        self._settle(saved, stored)
-        self._begun, self.rotates = None, False
-
-    async def _carry_out(self, plan: Plan, saved: Snapshot | None) -> None:
         try:
             for step in plan.storage:
                 if step is StorageStep.UPDATE_TTL:
@@ -202,9 +171,9 @@ class Commit(Writes):
                         self.changes.ended()
                 elif saved is not None:
                     if step is StorageStep.UPDATE:
-                        self._settle(*await self._until_it_wins(self._update, saved))
+                        self.settle(*await self._until_it_wins(self._update, saved))
                     elif step is StorageStep.SAVE:
-                        self._settle(saved, await self._save(saved))
+                        self.settle(saved, await self._save(saved))
                     elif step is StorageStep.REFRESH:
                         await self._refresh(saved)
                     elif step is StorageStep.ROTATE:
@@ -216,6 +185,37 @@ class Commit(Writes):
                 await self._count(self._doubts.last)
             raise
         self._begun, self.rotates = None, False
+
+    def write(self, saved: Snapshot) -> Awaitable[StoredRecord]:
+        """The plan `UPDATE` in one step: then `settle` it, or `recover` from its failure."""
+        return self._replace(self._loaded, saved)
+
+    async def recover(self, saved: Snapshot, error: BaseException) -> None:
+        """Go on with an update after the ``error`` of `write`, if that is a `SessionConflict`."""
+        try:
+            if isinstance(error, CUT_OFF):
+                self._add(doubt_of(saved, error, self._loaded))
+            if not isinstance(error, SessionConflict):
+                raise error
+            self.settle(*await self._until_it_wins(self._update, saved, lost=error))
+        finally:
+            del error  # whose traceback has this frame
+
+    def can_go_on(self, plan: Plan) -> bool:
+        """Whether `go_on` sees ``plan`` through, should it be cut off: it only writes values under
+        the key that there is, and the storage tells whether that was done.
+        """
+        saved = self._begun
+        if saved is None or plan.storage != UPDATE.storage or saved.fields:
+            return False
+        return self._storage.recognises_writes
+
+    async def go_on(self) -> None:
+        """See an update through that was cut off, and may have been done or not."""
+        assert self._begun is not None  # see can_go_on
+        saved = await self._on_latest(self._begun)
+        if self.changes.unsaved:  # it was not done, or not all of it
+            self.settle(*await self._until_it_wins(self._update, saved))
 
     async def _delete(self) -> None:
         # First, so that all is still to be done where one fails. Who is left logs nobody out.

@@ -75,6 +75,9 @@ class SessionHandle:
         """Signals of what happens to its sessions: see `aiohttp_sess.events`."""
         self.sockets = Sockets(self._vanished)
         self.commits = Commits()
+        self.takes_turns = storage.ends_sessions_early
+        """Whether the commits of a request go one after the other. Where a storage can end no
+        session, nothing waits, and nobody comes in between."""
         together = storage.answers_at_once
         self.just_loaded = Cohort() if together else None
         """Requests that have just loaded their sessions; None where they come back together."""

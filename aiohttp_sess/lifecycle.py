@@ -21,7 +21,6 @@ __all__ = (
     "max_age",
     "only_refreshes",
     "only_rotates",
-    "only_updates",
     "plan",
     "plan_after_headers",
     "refresh_due",
@@ -61,6 +60,7 @@ class Plan(NamedTuple):
 NOTHING = Plan((), CookieStep.KEEP)
 _BEGIN = Plan((StorageStep.SAVE,), CookieStep.SET)
 UPDATE = Plan((StorageStep.UPDATE,), CookieStep.SET)
+"""Replace the record under its key, as most commits do."""
 _RENEW = Plan((StorageStep.RENEW,), CookieStep.SET)
 # With nothing to save, the cookie is set if the session got a key that the client does not have.
 _ROTATIONS = {
@@ -106,11 +106,6 @@ def and_rotate(todo: Plan) -> Plan:
 def only_refreshes(todo: Plan) -> bool:
     """Whether a plan saves nothing, ends nothing: at most, a TTL starts anew."""
     return todo.storage in ((), (StorageStep.UPDATE_TTL,), (StorageStep.REFRESH,))
-
-
-def only_updates(todo: Plan) -> bool:
-    """Whether a plan replaces the record under its key, and nothing else."""
-    return todo.storage == (StorageStep.UPDATE,)
 
 
 def only_rotates(todo: Plan) -> bool:

@@ -171,13 +171,6 @@ def encode_record(record: SessionRecord, key_tag: str = "") -> bytes:
 
     :raises SerializationError: where something in it is not JSON.
     """
-    try:
-        return _to_wire(record, key_tag)
-    except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError):
-        raise SerializationError("the session record holds something that is not JSON") from None
-
-
-def _to_wire(record: SessionRecord, key_tag: str) -> bytes:
     lifetime: tuple[Any, ...] | None = record.lifetime
     version, more = _PLAIN, (record.label, record.authenticated, record.issued, record.refreshed)
     if more != _NOTHING_MORE:
@@ -187,18 +180,21 @@ def _to_wire(record: SessionRecord, key_tag: str) -> bytes:
             lifetime = lifetime[:_PLAIN_LIFETIME]
         else:
             version = _EXTENDED
-    values = (
-        version,
-        key_tag,
-        record.cookie,
-        record.id,
-        record.created,
-        record.deadline,
-        lifetime,
-        record.owner,
-        EncodedState.of(record.state).raw,
-    )
-    return _encode(values if version == _PLAIN else (*values, _More(*more)))
+    try:
+        values = (
+            version,
+            key_tag,
+            record.cookie,
+            record.id,
+            record.created,
+            record.deadline,
+            lifetime,
+            record.owner,
+            EncodedState.of(record.state).raw,
+        )
+        return _encode(values if version == _PLAIN else (*values, _More(*more)))
+    except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError):
+        raise SerializationError("the session record holds something that is not JSON") from None
 
 
 def decode_record(data: bytes, key_tag: str = "") -> SessionRecord:

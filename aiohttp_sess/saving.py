@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from contextlib import suppress
 from typing import Any
 
-from .alive import look_for
+from .alive import bind_session, look_for
 from .commit import Commit
 from .errors import (
     CookieTooLarge,
@@ -22,7 +22,7 @@ from .errors import (
 )
 from .find import find_record, fresh_record
 from .handle import SessionHandle
-from .lifecycle import NOTHING, CookieStep, Plan, only_refreshes, only_rotates, only_updates
+from .lifecycle import NOTHING, UPDATE, CookieStep, Plan, only_refreshes, only_rotates
 from .sockets import Binding, Socket
 from .transport import Transport
 from .turns import Turns
@@ -43,10 +43,8 @@ class Saving:
     """
 
     # Most requests change none of these, so they begin on the class.
-    gone = False
-    """Whether another request ended the session."""
-    line: str | None = None
-    """What `Transport.mark` adds to the response."""
+    gone = False  # whether another request ended the session
+    line: str | None = None  # what `Transport.mark` adds to the response
     _turns: Turns | None = None  # since there was something to do
     _told = False  # whether the log knows of changes that were dropped
     _refreshed: float | None = None  # when a websocket's sign of life last did that
@@ -63,42 +61,41 @@ class Saving:
         :param sent: whether the headers are gone, so that the client cannot be told of a new key.
         """
         commit, turns = self.commit, None
-        if commit.idle:
-            return None
-        if self._handle.storage.ends_sessions_early:  # else nothing waits, and nobody comes between
-            turns = self._turn()
-            if not turns.take_at_once():
+        if self._handle.takes_turns:
+            turns = self._turns
+            if turns is None:
+                turns = self._turns = Turns(self._handle.commits, taken=True)
+            elif not turns.take_at_once():
                 await turns.take(lambda: self.save(sent=sent))
         todo, impossible = NOTHING, None
         try:
             if self.gone and not commit.changes.purging:
                 self._tell_dropped()
                 return None
-            todo, impossible = commit.todo(sent=sent)
+            todo, impossible = commit.plan_after_headers() if sent else (commit.plan(), None)
             if not todo.storage and commit.changes.purging and not sent:
                 commit.changes.ended()
                 self.gone = False
             if todo.storage:
                 if not self._handle.storage.server_side:
                     commit.fits = self.transport.line  # only a record can be too long for it
-                work = commit.carry_out(todo)
+                saved = commit.begin(todo)
                 if turns is not None and not commit.can_go_on(todo):
                     # It would be cut in half where the request is cancelled.
-                    await turns.run(self._carry_out(todo, work))
-                elif only_updates(todo):  # the plan of most: as `_carry_out`, in fewer steps
-                    try:
-                        await work
-                    except SessionError as error:
-                        if self._failed(todo, error):
-                            raise
+                    await turns.run(self._carry_out(todo, commit.complete(todo)))
+                elif saved is not None and todo is UPDATE:
+                    try:  # as most are done, in fewer steps
+                        stored = await commit.write(saved)
+                    except (SessionError, asyncio.CancelledError) as error:
+                        await self._carry_out(todo, commit.recover(saved, error))
                     else:
+                        commit.settle(saved, stored)
                         self._answer(todo)
                 else:
-                    await self._carry_out(todo, work)
+                    await self._carry_out(todo, commit.complete(todo))
             elif turns is not None and not sent and commit.rekeyed_earlier:
                 await self.confirm()
-            if commit.rekeyed:
-                self._tell_new_key()
+            self._tell_new_key()
         except asyncio.CancelledError:
             if turns is not None and commit.can_go_on(todo):
                 turns.go_on(self._carry_out(todo, commit.go_on()))
@@ -148,24 +145,10 @@ class Saving:
         self._refreshed = refreshed
         return alive
 
-    async def bind(self, request: object, socket: Socket, check_every: float) -> Binding:
+    def bind(self, request: object, socket: Socket, check_every: float) -> Awaitable[Binding]:
         """See `aiohttp_sess.Session.bind`; it is bound until ``request`` is released."""
-        if not getattr(socket, "prepared", True):
-            raise RuntimeError("bind a websocket that is prepared: await socket.prepare(request)")
-        if self.commit.stored is not None:
-            sockets, session_id = self._handle.sockets, self.commit.public_id
-            if self.commit.moves:  # else its key may be no way to it any more at the next check
-                check_every = min(check_every, self.commit.grace / 2)
-            binding = sockets.bind(request, socket, session_id, self.alive, check_every)
-            # It may have ended since it was loaded, and from here on nothing of it is missed.
-            try:
-                if binding.ended or await self.alive(False):
-                    return binding
-            except BaseException:
-                sockets.release(request, binding)
-                raise
-            sockets.end(session_id)
-        raise SessionGone("there is no session to bind to: none was saved, or it was ended")
+        sockets = self._handle.sockets
+        return bind_session(self.commit, sockets, request, socket, check_every, self.alive)
 
     async def confirm(self) -> None:
         """Before the response tells of a save that was a while ago: where the session was ended
@@ -205,33 +188,28 @@ class Saving:
         return False
 
     async def _carry_out(self, todo: Plan, work: Coroutine[Any, Any, None]) -> None:
+        commit = self.commit
         try:
             await work
-        except SessionError as error:
-            if self._failed(todo, error):
-                raise
-        else:
-            self._answer(todo)
-        finally:
-            if self.commit.ended is not None:
-                self._handle.sockets.end(self.commit.ended)
-
-    def _failed(self, todo: Plan, error: SessionError) -> bool:
-        """What is left of a commit that failed; whether that is to be raised."""
-        commit = self.commit
-        if isinstance(error, SessionGone):
+        except SessionGone:
             self._tell_dropped()
             self._drop()
-            return False
-        if isinstance(error, TooManySessions):
+            return
+        except TooManySessions:
             # Nothing of a login that was refused may be saved at the end of the request.
             before, name = commit.stored, self._handle.name
             fresh = fresh_record(self._handle.storage, name)
             commit.start_over(fresh if before is None else before.record, before)
-        elif isinstance(error, SessionConflict) and not only_rotates(todo):  # else nothing is lost
-            logger.warning("session %s: others keep writing it: given up", commit.public_id)
-            self._handle.conflicts += 1
-        return True
+            raise
+        except SessionConflict:
+            if not only_rotates(todo):  # else nothing is lost
+                logger.warning("session %s: others keep writing it: given up", commit.public_id)
+                self._handle.conflicts += 1
+            raise
+        finally:
+            if commit.ended is not None:
+                self._handle.sockets.end(commit.ended)
+        self._answer(todo)
 
     def _answer(self, todo: Plan) -> None:
         """What the response is to say of a commit that is done."""

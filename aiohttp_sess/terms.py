@@ -37,7 +37,8 @@ class Terms:
         self._default = lifecycle
         self._clock = clock
         self._refreshes_always = refreshes_always(lifecycle)
-        self._ends_with_browser = isinstance(lifecycle, BrowserSession)
+        self.ends_with_browser = isinstance(lifecycle, BrowserSession)
+        """Whether the cookies of sessions that have no lifecycle of their own have no Max-Age."""
         has_no_end = lifecycle.max_lifetime is None
         self._whole_ttl = lifecycle.ttl if has_no_end else None
         self._dates_nothing = has_no_end and not spares_refreshes(lifecycle)
@@ -130,6 +131,8 @@ class Terms:
 
     def ttl_of(self, record: SessionRecord) -> timedelta:
         """The idle TTL of a record."""
+        if record.lifetime is None and self._whole_ttl is not None:
+            return self._whole_ttl
         return self.ttl(record.lifetime, record.created)
 
     def may_have_moved(self, record: SessionRecord) -> bool:
@@ -163,8 +166,6 @@ class Terms:
 
     def max_age(self, own: Lifetime | None, created: float) -> int | None:
         """The Max-Age of a session's cookie, in seconds; None: it ends with the browser."""
-        if own is None and self._ends_with_browser:
-            return None
         lifecycle = self.lifecycle(own)
         if isinstance(lifecycle, BrowserSession):
             return None

@@ -88,13 +88,14 @@ class Turns:
     """The commits and reloads of one request, one after the other.
 
     :param commits: those of the application.
+    :param taken: whether who makes it has taken the first turn.
     """
 
     __slots__ = ("_commits", "_next", "_taken", "_under_way")
 
-    def __init__(self, commits: Commits) -> None:
+    def __init__(self, commits: Commits, *, taken: bool = False) -> None:
         self._commits = commits
-        self._taken = False
+        self._taken = taken
         self._next: deque[asyncio.Future[None]] | None = None  # who waits, the first first
         self._under_way: asyncio.Task[None] | None = None
 

@@ -69,7 +69,10 @@ class Writes:
     @property
     def max_age(self) -> int | None:
         """The Max-Age of the session cookie, in seconds; None: it ends with the browser."""
-        return self.terms.max_age(self.changes.lifetime, self.changes.created)
+        lifetime = self.changes.lifetime
+        if lifetime is None and self.terms.ends_with_browser:
+            return None
+        return self.terms.max_age(lifetime, self.changes.created)
 
     @property
     def _loaded(self) -> StoredRecord:
@@ -127,7 +130,7 @@ class Writes:
     async def _refresh(self, saved: Snapshot) -> None:
         key = self._loaded.key
         saved, stored = await once(self._update, self._again, saved)
-        self._settle(saved, stored or self._loaded)
+        self.settle(saved, stored or self._loaded)
         self.rekeyed = self.rekeyed or self._loaded.key != key
 
     async def _rotate(self, saved: Snapshot, *, changed: bool) -> None:
@@ -160,7 +163,7 @@ class Writes:
             return await self._update(saved) if changed else stored
 
         try:
-            self._settle(*await self._until_it_wins(attempt, saved))
+            self.settle(*await self._until_it_wins(attempt, saved))
         finally:
             self.rekeyed = self.rekeyed or self._loaded.key != before.key
 
@@ -197,7 +200,7 @@ class Writes:
         self.ended = self._loaded.record.id
         if self._limit is not None and self._limit.is_contested(new.record, self._loaded):
             await self._limit.count(new)
-        self._settle(saved, new)
+        self.settle(saved, new)
 
     def _until_it_wins(
         self,
@@ -226,7 +229,7 @@ class Writes:
         self.stored = latest
         return self.terms.dated(saved, self._reaches_client)
 
-    def _settle(self, saved: Snapshot, stored: StoredRecord) -> None:
+    def settle(self, saved: Snapshot, stored: StoredRecord) -> None:
         self._doubts = None  # what won over the record from before rules out that they were done
         self.stored = stored
         self.changes.settle(saved, stored.record)
