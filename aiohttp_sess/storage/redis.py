@@ -141,16 +141,17 @@ class RedisStorage(RedisIndex):
     async def add(self, name: str, value: bytes, ttl: float) -> bool:
         return bool(await self._ask("SET", name, value, "PX", _milliseconds(ttl), "NX"))
 
-    async def replace(self, name: str, value: bytes, ttl: float, version: Version) -> bool:
-        done = await self._run(REPLACE, name, version.stamp, value, _milliseconds(ttl))
-        return bool(done)
+    def replace(
+        self, name: str, value: bytes, ttl: float, version: Version
+    ) -> Coroutine[Any, Any, bool]:
+        return self._run(REPLACE, name, version.stamp, value, _milliseconds(ttl))
 
     async def remove(self, name: str) -> bool:
         return bool(await self._ask("DEL", name))
 
-    async def remove_version(self, name: str, version: Version) -> bool:
+    def remove_version(self, name: str, version: Version) -> Coroutine[Any, Any, bool]:
         # Also where Redis is full, and takes nothing in the place of the entry.
-        return bool(await self._run(REMOVE, name, version.stamp))
+        return self._run(REMOVE, name, version.stamp)
 
     async def together(self, *calls: Coroutine[Any, Any, Any]) -> list[Any]:
         with self._pipelines.together():

@@ -188,14 +188,15 @@ class RedisIndex(IndexedStorage):
     async def _run(self, script: Script, key: str, *arguments: Any, **options: Any) -> Any:
         if script.sha1 in self._loaded_scripts:
             try:
-                return await self._ask("EVALSHA", script.sha1, 1, key, *arguments, **options)
+                reply = await self._ask("EVALSHA", script.sha1, 1, key, *arguments, **options)
+                return script.answer(reply)
             except StorageUnavailable as error:
                 # Restarted, flushed, or another node of a cluster.
                 if not isinstance(error.__cause__, NoScriptError):
                     raise
-        answer = await self._ask("EVAL", script.text, 1, key, *arguments, **options)
+        reply = await self._ask("EVAL", script.text, 1, key, *arguments, **options)
         self._loaded_scripts.add(script.sha1)
-        return answer
+        return script.answer(reply)
 
 
 async def _tolerated(chore: Coroutine[Any, Any, None]) -> None:

@@ -6,6 +6,8 @@ Each touches one key, so a cluster takes it, but for the one whose name says tha
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from typing import Any
 
 from .entry import STAMP_LENGTH
 
@@ -16,25 +18,29 @@ class Script:
     """A script.
 
     :param text: in Lua; its key is ``KEYS[1]``.
+    :param answer: what its reply becomes.
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, answer: Callable[[Any], Any] = lambda reply: reply) -> None:
         self.text = text
+        self.answer = answer
         self.sha1 = hashlib.sha1(text.encode()).hexdigest()
 
 
 # A missing key has no first bytes, and no stamp is empty: what is gone never matches.
 REPLACE = Script(
     f"if redis.call('GETRANGE', KEYS[1], 0, {STAMP_LENGTH - 1}) ~= ARGV[1] then return 0 end "
-    "redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) return 1"
+    "redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) return 1",
+    answer=bool,
 )
-"""Write a value if the one before it begins with a stamp; 1, or 0 where it does not."""
+"""Write a value if the one before it begins with a stamp; whether it does."""
 
 REMOVE = Script(
     f"if redis.call('GETRANGE', KEYS[1], 0, {STAMP_LENGTH - 1}) ~= ARGV[1] then return 0 end "
-    "return redis.call('DEL', KEYS[1])"
+    "return redis.call('DEL', KEYS[1])",
+    answer=bool,
 )
-"""Remove an entry that begins with a stamp; 1 where that was done."""
+"""Remove an entry that begins with a stamp; whether that was done."""
 
 # Of a key that is missing it says nothing: behind a proxy that knows many servers, a script goes to
 # the server of its first key, and the others may be elsewhere. Nor does it of another type's.
