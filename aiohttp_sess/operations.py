@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from .record import EncodedState, SessionRecord
+from .record import EncodedState, SessionRecord, record_of
 from .watched import Key, WatchedState, encode_for
 
 __all__ = ("NO_OPERATIONS", "Operations", "Snapshot", "Update", "with_state")
@@ -164,7 +164,7 @@ class Snapshot(NamedTuple):
 
 def with_state(record: SessionRecord, state: EncodedState, deadline: float | None) -> SessionRecord:
     """A record with another state and another deadline."""
-    return SessionRecord(  # `dataclasses.replace` takes four times as long
+    return record_of(
         state,
         record.created,
         deadline,
