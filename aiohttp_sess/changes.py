@@ -43,8 +43,7 @@ class Changes(Edits):
     def _take(self, record: SessionRecord, *, stored: bool) -> None:
         self.stored = stored
         self._record = record
-        state = record.state
-        self._begin((state if isinstance(state, EncodedState) else EncodedState.of(state)).raw)
+        self._begin(EncodedState.of(record.state).raw)
         self._fields = _NO_FIELDS
 
     def _start_over(self, record: SessionRecord, *, stored: bool, purging: bool = False) -> None:

@@ -18,13 +18,12 @@ from .secret import SecretKey, secret_keys
 from .session import Session
 from .storage.interface import AbstractStorage
 from .transport import check_directives, make_transports, shown, transport_configs
+from .unasked import Unasked
 from .visit import Visit
+from .visits import VISITS, Visits, default_handle, enter, leave, no_session
 
 __all__ = ("get_session", "handles_of", "new_session", "setup")
 
-_Visits = dict[SessionHandle | None, Visit]
-# The visits of a request by their handles; under None the one that get_session() takes by default.
-_VISITS = web.RequestKey("aiohttp_sess_visits", _Visits)
 _HANDLES = web.AppKey("aiohttp_sess_handles", list[SessionHandle])
 
 
@@ -108,8 +107,8 @@ def setup(
         handle.limit = SessionLimit(
             storage, max_sessions_per_owner, session_limit_policy, handle.end
         )
-    app.middlewares.append(_middleware(handle, is_default=not handles))
-    app.on_response_prepare.append(_signal(handle))
+    app.middlewares.append(_middleware(handle, is_first=not handles))
+    app.on_response_prepare.append(_receiver(handle))
     handles.append(handle)
     return handle
 
@@ -123,9 +122,13 @@ async def get_session(request: web.Request, handle: SessionHandle | None = None)
     :raises StorageUnavailable: where the storage is.
     """
     try:
-        visit = request[_VISITS][handle]
+        visits = request[VISITS]
+        which = default_handle(request, visits) if handle is None else handle
+        visit = visits[which]
     except (KeyError, TypeError):
-        raise _no_session(request, handle) from None
+        raise no_session(request, handle) from None
+    if isinstance(visit, Unasked):
+        visit = visits[which] = _visit(which, visit)
     await visit.load()
     return visit.session()
 
@@ -135,21 +138,6 @@ async def new_session(request: web.Request, handle: SessionHandle | None = None)
     session = await get_session(request, handle)
     session.purge()
     return session
-
-
-def _no_session(request: web.Request, handle: SessionHandle | None) -> Exception:
-    """Why a request has no such session."""
-    if not isinstance(request, web.BaseRequest):
-        return TypeError(f"request must be an aiohttp request, not {type(request).__name__}")
-    if handle is not None and not isinstance(handle, SessionHandle):
-        return TypeError(f"handle must be what setup() answered, not {type(handle).__name__}")
-    if _VISITS in request:
-        return RuntimeError("the handle is another application's: this request has no such session")
-    return RuntimeError(
-        "this request has no session: call aiohttp_sess.setup(app, storage) when the application "
-        "is built, before it gets any middleware that uses the session (those of "
-        "web.Application(middlewares=...) are outside)"
-    )
 
 
 def handles_of(app: web.Application) -> list[SessionHandle]:
@@ -172,63 +160,60 @@ def _check_types(app: web.Application, storage: AbstractStorage, lifecycle: Life
             raise TypeError(f"{name} must be {wanted}, not {type(value).__name__}")
 
 
-def _middleware(handle: SessionHandle, *, is_default: bool) -> Middleware:
-    events = handle.events
+def _visit(handle: SessionHandle, so_far: Unasked) -> Visit:
+    """Of a session that is asked for."""
+    return (HeardVisit if handle.events.heard else Visit)(handle, so_far)
+
+
+def _middleware(handle: SessionHandle, *, is_first: bool) -> Middleware:
+    """:param is_first: whether the handle is the first of its application."""
+    refreshes_always = handle.refreshes_always
 
     @web.middleware
     async def session_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        kind = HeardVisit if events.heard else Visit
-        visit, outer = kind(handle, request.headers), None
+        so_far, outer = Unasked(request.headers), None
         # Mostly there is nothing yet; to look it up in vain costs more than all the rest.
-        visits = request.get(_VISITS) if len(request) else None
+        visits: Visits | None = request.get(VISITS) if len(request) else None
         if visits is None:
-            visits = request[_VISITS] = {None: visit, handle: visit}
+            visits = {}
+            request[VISITS] = visits
         else:
-            outer = visits[None]
-            _enter(visits, visit, handle, is_default=is_default)
+            outer = enter(request, visits, handle, is_first=is_first)
+        visits[handle] = _visit(handle, so_far) if refreshes_always else so_far
         try:
             response = await handler(request)
         except web.HTTPException:
-            if not visit.over():
+            so_far.finished = True
+            if isinstance(visit := visits[handle], Visit) and not visit.over():
                 await visit.finish()
             raise
         except BaseException:
-            visit.abandon()
+            so_far.finished = so_far.failed = True
+            if isinstance(visit := visits[handle], Visit):
+                visit.abandon()
             raise
         finally:
             if outer is not None:
-                visits[None] = outer
-        if not visit.over():
+                leave(request, outer)
+        so_far.finished = True
+        if isinstance(visit := visits[handle], Visit) and not visit.over():
             await visit.finish()
         return response
 
     return session_middleware
 
 
-def _enter(visits: _Visits, visit: Visit, handle: SessionHandle, *, is_default: bool) -> None:
-    """A visit inside of others, of the same application or of one around it."""
-    names = handle.transports.names
-    for other in visits:
-        if other and other is not handle and not names.isdisjoint(other.transports.names):
-            name = shown(min(names & other.transports.names))
-            raise RuntimeError(
-                f"two nested applications have a session with the {name}: call setup() for the "
-                "outer one only, or give the inner one another name"
-            )
-    visits[handle] = visit
-    if is_default:
-        visits[None] = visit
-
-
-def _signal(
+def _receiver(
     handle: SessionHandle,
 ) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
     async def mark_response(request: web.Request, response: web.StreamResponse) -> None:
         try:
-            visit = request[_VISITS][handle]
+            visit = request[VISITS][handle]
         except KeyError:  # another application's request
             return
-        if not visit.let_pass(request, response):
+        if isinstance(visit, Unasked):
+            visit.sent = True
+        elif not visit.let_pass(request, response):
             await visit.prepare(request, response)
 
     return mark_response

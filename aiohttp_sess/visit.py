@@ -14,7 +14,6 @@ import weakref
 from collections.abc import Awaitable
 
 from aiohttp import web
-from multidict import CIMultiDictProxy
 
 from .errors import SessionError, SessionGone, StorageError
 from .handle import SessionHandle
@@ -23,6 +22,7 @@ from .load import open_session
 from .saving import Saving
 from .session import Session
 from .sockets import Binding, Socket
+from .unasked import Unasked
 
 __all__ = ("Visit",)
 
@@ -39,14 +39,13 @@ class Visit:
     It refers to what refers to it weakly or not at all: a request leaves no cycles to collect.
 
     :param handle: what `setup` decided.
-    :param headers: the request's.
+    :param so_far: how far the request has come.
     """
 
     # Most requests never touch most of these, so they begin on the class.
     _phase = _Phase.OPEN
     _asked = False  # whether the application has seen the session
     _bound = False  # whether a websocket is tied to it
-    _finished = False  # whether the handler is done
     _refresh_failed = False  # whether the session nobody asked for could not be loaded
     _loading = False  # whether a load is under way
     _loaded: asyncio.Event | None = None  # set when it is done, if others wait for it
@@ -56,9 +55,12 @@ class Visit:
     _saving_kind: type[Saving] = Saving
     _early_line: str | None = None  # the response's line, of a save that the handler asked for
 
-    def __init__(self, handle: SessionHandle, headers: CIMultiDictProxy[str]) -> None:
+    def __init__(self, handle: SessionHandle, so_far: Unasked) -> None:
         self._handle = handle
-        self._headers = headers
+        self._headers = so_far.headers
+        self._finished = so_far.finished  # whether the handler is done
+        if so_far.failed or so_far.sent:
+            self._phase = _Phase.ABANDONED if so_far.failed else _Phase.SENT
 
     def load(self) -> Awaitable[object]:
         """The application asks for the session: load it from the storage, the first time."""
@@ -107,7 +109,7 @@ class Visit:
         """The handler is done, and so is the visit; False where there is something to `finish`."""
         self._finished = True
         if self._saving is None:
-            return self._asked or not self._handle.refreshes_always
+            return self._asked  # else its TTL starts anew at every request
         return self._phase is _Phase.OPEN and self._saving.commit.idle and not self._bound
 
     async def finish(self) -> None:
@@ -152,10 +154,8 @@ class Visit:
         if self._phase is not _Phase.OPEN:
             return False
         if self._saving is None:
-            if not self._asked:  # the shortest way, as most requests go it
-                if self._finished or not self._handle.refreshes_always:
-                    self._phase = _Phase.SENT
-                return self._phase is _Phase.SENT
+            if not (self._asked or self._finished):
+                return False  # its TTL starts anew at every request
         elif not self._saving.commit.idle or self._early_line is not None:
             return False
         self._sent(request, response)

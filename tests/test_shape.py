@@ -21,7 +21,7 @@ PACKAGE = ROOT / "aiohttp_sess"
 
 # An import only goes to a lower floor.
 FLOORS = [
-    {"cohort", "encoded", "errors", "label", "status", "storage.line"},
+    {"cohort", "encoded", "errors", "label", "status", "storage.line", "unasked"},
     {"config", "record", "secret", "storage.batches", "turns", "values"},
     {"events", "header_config", "lifetime", "storage.marks", "storage.stored", "watched"},
     {"operations"},
@@ -47,6 +47,7 @@ FLOORS = [
     {"cleanup", "load", "saving"},
     {"visit"},
     {"heard"},
+    {"visits"},
     {"middleware"},
     {"owners"},
     {"", "__main__"},
@@ -56,7 +57,7 @@ FLOORS = [
 
 # What only these modules may know of the world outside.
 OUTSIDE = {
-    "aiohttp": {"heard", "visit", "middleware", "owners", "testing"}
+    "aiohttp": {"heard", "visit", "visits", "middleware", "owners", "testing"}
     | {f"transport.{name}" for name in ("arguments", "cookie", "header", "interface")},
     "aiomcache": {"storage.exchanges", "storage.memcached"},
     "cryptography": {"secret"},
