@@ -149,7 +149,8 @@ class Commit(Writes):
         saves = plan.storage[-1] not in _ENDING
         self._reaches_client = plan.cookie is CookieStep.SET or plan.storage[-1] in _TELLING
         self.ended, self.ended_it, self.rotated = None, False, False
-        self._begun = self._snapshot() if saves else None
+        saved = self.changes.snapshot() if saves else None
+        self._begun = None if saved is None else self.terms.dated(saved, self._reaches_client)
         return self._begun
 
     async def complete(self, plan: Plan) -> None:

@@ -234,9 +234,6 @@ class Writes:
         self.stored = stored
         self.changes.settle(saved, stored.record)
 
-    def _snapshot(self) -> Snapshot:
-        return self.terms.dated(self.changes.snapshot(), self._reaches_client)
-
 
 def doubt_of(saved: Snapshot, error: BaseException, before: StoredRecord) -> Doubt | None:
     """What is in doubt after a write that failed, or was cut off; None: it was not done."""

@@ -165,7 +165,7 @@ class Batches(ABC, Generic[C]):
                 if self._alone is None:
                     task.uncancel()
                 self._alone = None
-                self._waiting.in_company = len(self._waiting) > 0
+                self._waiting.in_company = bool(self._waiting)
                 self._returned(began)
 
     def _leave_in_time(self) -> None:

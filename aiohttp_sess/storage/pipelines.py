@@ -42,7 +42,9 @@ class Pipelines(Batches[Command]):
         return self.ask_all([(arguments, options) for arguments in commands])
 
     def exchange_one(self, command: Command) -> Awaitable[Any]:
-        return self._execute(command)
+        arguments, options = command
+        reply: Awaitable[Any] = self._client.execute_command(*arguments, **options)
+        return reply
 
     async def exchange(self, commands: Sequence[Command]) -> Sequence[Any]:
         if not self._merges:
@@ -65,12 +67,6 @@ class Pipelines(Batches[Command]):
                 replies[place] = answer
         return replies
 
-    # Apart from `exchange_one`, which is only what leaves alone, for who overrides that.
-    def _execute(self, command: Command) -> Awaitable[Any]:
-        arguments, options = command
-        reply: Awaitable[Any] = self._client.execute_command(*arguments, **options)
-        return reply
-
     def _learn(self, name: str, reply: Any) -> None:
         """From the reply to a merged command."""
         # redis-py 5 knows the class of CROSSSLOT only in a cluster.
@@ -83,8 +79,9 @@ class Pipelines(Batches[Command]):
 
     async def _pipeline(self, commands: Sequence[Command]) -> Sequence[Any]:
         if len(commands) == 1:
-            try:
-                return [await self._execute(commands[0])]
+            ((arguments, options),) = commands
+            try:  # not by `exchange_one`, which is what leaves alone
+                return [await self._client.execute_command(*arguments, **options)]
             except ResponseError as error:
                 return [error]
         pipeline = self._client.pipeline(transaction=False)
