@@ -20,7 +20,6 @@ import binascii
 import hashlib
 import hmac
 import os
-import re
 import secrets
 import string
 from abc import ABC, abstractmethod
@@ -31,14 +30,14 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-__all__ = ("PrivateSeal", "Seal", "SecretKey", "SignedSeal", "secret_keys")
+__all__ = ("PrivateSeal", "Seal", "SecretKey", "SignedSeal", "is_base64url", "secret_keys")
 
 _MIN_BYTES = 32
 _NONCE = 12
 _MAC = hashlib.sha256().digest_size
-BASE64URL = re.compile(r"[A-Za-z0-9_-]+")
 # By the length modulo 4: what the last character of base64url can be, and the padding it lacks.
 _ALPHABET = string.ascii_uppercase + string.ascii_lowercase + string.digits + "-_"
+_ALPHABET_BYTES = _ALPHABET.encode()
 _LAST = (_ALPHABET, "", _ALPHABET[::16], _ALPHABET[::4])
 _PADDING = (b"", b"", b"==", b"=")
 _TO_URL = bytes.maketrans(b"+/", b"-_")
@@ -202,6 +201,13 @@ class SignedSeal(Seal):
             if hmac.compare_digest(mac, hmac.digest(key, body, "sha256")):
                 return body[1:]
         return None
+
+
+def is_base64url(text: str) -> bool:
+    """Whether a text is base64url, and not empty."""
+    # As fast as a regular expression in a loop, and faster where something else has filled the
+    # processor's caches since the last one.
+    return text.isascii() and text != "" and not text.encode().translate(None, _ALPHABET_BYTES)
 
 
 def _encode(blob: bytes) -> str:

@@ -24,11 +24,11 @@ from __future__ import annotations
 
 import os
 import random
-import re
 from binascii import b2a_base64
 from typing import Any, NamedTuple
 
 from ..record import SessionRecord, encode_record
+from ..secret import is_base64url
 from .interface import SessionKey
 from .pointer import MOVED, Pointer
 
@@ -57,7 +57,7 @@ ENDED = b"ended:"
 END_TTL = 60.0
 """Seconds for which it stays at most: longer than a command is sent again."""
 _NO_RECORD = (ENDED, MOVED)
-_KEY = re.compile(r"[A-Za-z0-9_-]{43}")
+_KEY_LENGTH = 43
 
 
 class Version(NamedTuple):
@@ -82,7 +82,8 @@ class Entry(NamedTuple):
 
 def digest_of(key: SessionKey) -> str | None:
     """SHA-256 of the key, or None for what `SessionKey.generate` cannot have made."""
-    return key.digest if _KEY.fullmatch(key.value) else None
+    value = key.value
+    return key.digest if len(value) == _KEY_LENGTH and is_base64url(value) else None
 
 
 def tag_of(digest: str) -> str:

@@ -52,9 +52,6 @@ class CookieTransport(Transport):
     ) -> None:
         super().__init__(config.name, config.content_security, keys, vary=vary, site_data=site_data)
         self._may_be_dropped = config.secure
-        # Begins with the name itself, which makes it ten times faster to look for.
-        name = re.escape(config.name)
-        self._pair = re.compile(rf"{name}(?<![^; \t]{name})[ \t]*=([^;]*)")
         attributes = [f"Path={config.path}"]
         if config.domain is not None:
             attributes.append(f"Domain={config.domain}")
@@ -70,19 +67,27 @@ class CookieTransport(Transport):
 
     def is_used(self, headers: CIMultiDictProxy[str]) -> bool:
         """Whether there is a cookie of our name, or what looks like one."""
-        return any(self._pair.search(line) for line in headers.getall(hdrs.COOKIE, ()))
+        return bool(self._values(headers))
 
     def read(self, headers: CIMultiDictProxy[str]) -> list[SessionKey]:
-        values = []
-        for line in headers.getall(hdrs.COOKIE, ()):
-            for pair in self._pair.finditer(line):
-                start = pair.start()
-                # Nothing but blanks may stand between it and the start or the ";" before it.
-                if not line[line.rfind(";", 0, start) + 1 : start].strip(" \t"):
-                    values.append(pair[1].strip(" \t"))
+        values = self._values(headers)
         if len(values) == 1 and (key := self._open(values[0])) is not None:
             return [key]
         return self._choose(values) if values else []
+
+    def _values(self, headers: CIMultiDictProxy[str]) -> list[str]:
+        values, name = [], self._name
+        for line in headers.getall(hdrs.COOKIE, ()):
+            # There may be other cookies, too: only pairs with the name in them are looked at.
+            start = line.find(name)
+            while start >= 0:
+                end = line.find(";", start)
+                pair = line[line.rfind(";", 0, start) + 1 : end if end >= 0 else len(line)]
+                its_name, equals, value = pair.partition("=")
+                if equals and its_name.strip(" \t") == name:
+                    values.append(value.strip(" \t"))
+                start = line.find(name, end) if end >= 0 else -1
+        return values
 
     def line(self, key: SessionKey, max_age: int | None) -> str:
         """The Set-Cookie line for a session key.

@@ -14,7 +14,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from ..config import CookieContentSecurity
 from ..errors import InvalidSessionKey
-from ..secret import BASE64URL, PrivateSeal, Seal, SecretKey, SignedSeal
+from ..secret import PrivateSeal, Seal, SecretKey, SignedSeal, is_base64url
 from ..storage.interface import SessionKey
 
 __all__ = ("Transport",)
@@ -150,7 +150,7 @@ class Transport(ABC):
 
     def _open(self, value: str) -> SessionKey | None:
         if self._seal is None:
-            return SessionKey(value) if BASE64URL.fullmatch(value) else None
+            return SessionKey(value) if is_base64url(value) else None
         payload = self._seal.unseal(value)
         try:
             return SessionKey(payload.decode()) if payload else None
@@ -161,7 +161,7 @@ class Transport(ABC):
         """A session key as the client gets it: base64url."""
         if self._seal is not None:
             return self._seal.seal(key.value.encode())
-        if not BASE64URL.fullmatch(key.value):
+        if not is_base64url(key.value):
             raise InvalidSessionKey(
                 "the storage answered a session key that is not base64url: pass a secret_key to "
                 "setup(), or let the storage use SessionKey.generate()"
