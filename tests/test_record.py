@@ -25,7 +25,14 @@ from aiohttp_sess import (
 )
 from aiohttp_sess.config import Lifecycle
 from aiohttp_sess.lifetime import lifecycle_of, lifetime_of
-from aiohttp_sess.record import EncodedState, Lifetime, decode_record, encode_record, new_id
+from aiohttp_sess.record import (
+    EncodedState,
+    Lifetime,
+    decode_record,
+    encode_record,
+    new_id,
+    record_of,
+)
 
 TAG = "0123456789abcdef0123456789abcdef"
 
@@ -407,3 +414,15 @@ def test_a_lifecycle_comes_back_from_a_record(lifecycle: Lifecycle) -> None:
     decoded = decode_record(encode_record(record))
     assert decoded.lifetime is not None
     assert lifecycle_of(decoded.lifetime) == lifecycle
+
+
+def test_a_record_that_is_made_fast_is_like_any_other() -> None:
+    values = (EncodedState.of({"n": 1}), 1.0, 2.0, None, "ann", "id", "x", "phone", 3.0, 4.0, 5.0)
+    record = record_of(*values)
+    assert type(record) is SessionRecord
+    assert record == SessionRecord(*values)
+    assert tuple(getattr(record, field.name) for field in dataclasses.fields(record)) == values
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        record.owner = "eve"  # type: ignore[misc]  # that is the point
+    with pytest.raises(ValueError, match="not enough values"):
+        record_of(*values[:-1])

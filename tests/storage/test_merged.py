@@ -86,6 +86,50 @@ async def test_replacements_are_one_command(both: tuple[RedisStorage, Watched]) 
     assert 59_000 < await client.pttl(names[0]) <= 60_000
 
 
+async def test_each_gets_its_own_value_and_its_own_ttl(
+    both: tuple[RedisStorage, Watched],
+) -> None:
+    storage, client = both
+    names = await written(storage, 5)
+    new = [OTHER, b"", OTHER + bytes(range(256)), b"7 7 ", OTHER + b"\r\n" * 9]
+    ttls = [1000.0 * 10**n for n in range(5)]
+    versions = [STAMP, STAMP, STAMP, OTHER, STAMP]
+    client.sent.clear()
+    outcomes = await at_once(
+        storage,
+        *(
+            storage.replace(name, value, ttl, Version(stamp))
+            for name, value, ttl, stamp in zip(names, new, ttls, versions, strict=True)
+        ),
+    )
+    assert outcomes == [True, True, True, False, True]
+    assert client.sent == [["EVALSHA"]]
+    assert await values(storage, names) == [*new[:3], STAMP + b"3", new[4]]
+    for name, ttl, done in zip(names, ttls, outcomes, strict=True):
+        assert 0 <= 1000 * (ttl if done else 60.0) - await client.pttl(name) < 1000 * 10
+
+
+async def test_what_is_shorter_than_a_stamp_is_not_taken_for_its_neighbours(
+    both: tuple[RedisStorage, Watched],
+) -> None:
+    storage, client = both
+    names = await written(storage, 4)
+    for name in names[1:3]:
+        await client.set(name, b"short", px=60_000)
+    stamps = [STAMP, b"short", b"other", STAMP]
+    client.sent.clear()
+    outcomes = await at_once(
+        storage,
+        *(
+            storage.replace(name, OTHER, 60.0, Version(stamp))
+            for name, stamp in zip(names, stamps, strict=True)
+        ),
+    )
+    assert outcomes == [True, True, False, True]
+    assert client.sent == [["EVALSHA"] * 3]
+    assert await values(storage, names) == [OTHER, OTHER, b"short", OTHER]
+
+
 async def test_all_kinds_at_once(both: tuple[RedisStorage, Watched]) -> None:
     storage, client = both
     names = await written(storage, 8)
