@@ -42,6 +42,7 @@ class Commit(Writes):
     others_ended = 0  # how many a purge ended
     ended_it = False  # whether a purge found something to end
     _begun: Snapshot | None = None  # what is being saved, or was last
+    _before: StoredRecord | None = None  # what was stored before that, and not deleted since
 
     @property
     def public_id(self) -> str:
@@ -149,6 +150,7 @@ class Commit(Writes):
         saves = plan.storage[-1] not in _ENDING
         self._reaches_client = plan.cookie is CookieStep.SET or plan.storage[-1] in _TELLING
         self.ended, self.ended_it, self.rotated = None, False, False
+        self._before = self.stored
         saved = self.changes.snapshot() if saves else None
         self._begun = None if saved is None else self.terms.dated(saved, self._reaches_client)
         return self._begun
@@ -202,6 +204,13 @@ class Commit(Writes):
         finally:
             del error  # whose traceback has this frame
 
+    def unsent(self) -> None:
+        """The client cannot be given the key of what was just saved, so it is not saved."""
+        self.changes.force()
+        if not self._storage.server_side:  # there the record is the key
+            self.stored = self._before
+            self.changes.stored = self.stored is not None
+
     def can_go_on(self, plan: Plan) -> bool:
         """Whether `go_on` sees ``plan`` through, should it be cut off: it only writes values under
         the key that there is, and the storage tells whether that was done.
@@ -225,7 +234,7 @@ class Commit(Writes):
         # Where there is none, it was ended already: to be logged out is what was asked for.
         self.ended_it = await end(storage, self._loaded, patience)
         self.ended = self._loaded.record.id
-        self.stored = None
+        self.stored = self._before = None
 
     async def _update_ttl(self) -> None:
         key = await refresh_ttl(self._storage, self._loaded, self.ttl, moves=self.moves)

@@ -225,7 +225,7 @@ class Saving:
                 commit.rekeyed = False
             except SessionError:
                 if not only_refreshes(todo):
-                    commit.changes.force()  # the client does not get it, so it is not saved
+                    commit.unsent()
                 raise
 
     def _drop(self) -> None:

@@ -7,7 +7,8 @@ import asyncio
 import pytest
 from aiohttp import web
 
-from aiohttp_sess import get_session
+from aiohttp_sess import CookieTooLarge, get_session
+from aiohttp_sess.storage import CookieStorage, MemoryStorage
 
 from .apps import Recorded, application, cookie, memory
 from .browser import serve
@@ -136,3 +137,41 @@ async def test_reload_takes_the_latest_state(storage: Recorded) -> None:
         storage.forget()
         assert (await server.get("/reload")).json == [True, 1]
         assert storage.calls == ["load", "load"]
+
+
+async def save_too_much(request: web.Request) -> web.Response:
+    """Tries to, thinks better of it, and saves what is left."""
+    session = await get_session(request)
+    session["big"] = "x" * 5000
+    with pytest.raises(CookieTooLarge):
+        await session.save()
+    with pytest.raises(CookieTooLarge):
+        await session.save()
+    if "logout" in request.query:
+        session.purge()
+        session["big"] = "x" * 5000
+        with pytest.raises(CookieTooLarge):
+            await session.save()
+    is_stored = await session.reload()
+    kept = sorted(session)
+    session.pop("big", None)
+    if "more" in request.query:
+        session["after"] = 1
+    await session.save()
+    return web.json_response([is_stored, kept])
+
+
+@pytest.mark.parametrize("revocable", [False, True])
+async def test_what_is_too_large_is_not_stored(revocable: bool) -> None:
+    storage = CookieStorage(revocations=MemoryStorage()) if revocable else CookieStorage()
+    app = application(storage, {"/much": save_too_much})
+    async with serve(app) as server:
+        answer = await server.get("/much", cookies={})
+        assert (answer.json, answer.cookies) == ([False, ["big"]], [])
+        await server.get("/write")
+        for query in ("", "more"):
+            answer = await server.get(f"/much?{query}")
+            assert answer.json == [True, ["n"]]
+            assert len(answer.cookies) == bool(query)
+        assert (await server.get("/read")).json == {"n": 1, "after": 1}
+        assert (await server.get("/much?logout")).json == [False, ["big"]]
