@@ -18,9 +18,8 @@ from .secret import SecretKey, secret_keys
 from .session import Session
 from .storage.interface import AbstractStorage
 from .transport import check_directives, make_transports, shown, transport_configs
-from .unasked import Unasked
 from .visit import Visit
-from .visits import VISITS, Visits, default_handle, enter, leave, no_session
+from .visits import VISITS, Progress, Visits, enter, no_session, progress_of
 
 __all__ = ("get_session", "handles_of", "new_session", "setup")
 
@@ -122,13 +121,10 @@ async def get_session(request: web.Request, handle: SessionHandle | None = None)
     :raises StorageUnavailable: where the storage is.
     """
     try:
-        visits = request[VISITS]
-        which = default_handle(request, visits) if handle is None else handle
-        visit = visits[which]
+        progress = progress_of(request, handle)
     except (KeyError, TypeError):
         raise no_session(request, handle) from None
-    if isinstance(visit, Unasked):
-        visit = visits[which] = _visit(which, visit)
+    visit = progress.visit or _begin(progress)
     await visit.load()
     return visit.session()
 
@@ -160,9 +156,8 @@ def _check_types(app: web.Application, storage: AbstractStorage, lifecycle: Life
             raise TypeError(f"{name} must be {wanted}, not {type(value).__name__}")
 
 
-def _visit(handle: SessionHandle, so_far: Unasked) -> Visit:
-    """Of a session that is asked for."""
-    return (HeardVisit if handle.events.heard else Visit)(handle, so_far)
+def _begin(progress: Progress) -> Visit:
+    return progress.begin(HeardVisit if progress.handle.events.heard else Visit)
 
 
 def _middleware(handle: SessionHandle, *, is_first: bool) -> Middleware:
@@ -171,33 +166,34 @@ def _middleware(handle: SessionHandle, *, is_first: bool) -> Middleware:
 
     @web.middleware
     async def session_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        so_far, outer = Unasked(request.headers), None
+        progress, outer = Progress(handle, request.headers), None
         # Mostly there is nothing yet; to look it up in vain costs more than all the rest.
         visits: Visits | None = request.get(VISITS) if len(request) else None
         if visits is None:
-            visits = {}
+            visits = {handle: progress}
             request[VISITS] = visits
         else:
-            outer = enter(request, visits, handle, is_first=is_first)
-        visits[handle] = _visit(handle, so_far) if refreshes_always else so_far
+            outer = enter(visits, progress, is_first=is_first)
+        if refreshes_always:
+            _begin(progress)
         try:
             response = await handler(request)
         except web.HTTPException:
-            so_far.finished = True
-            if isinstance(visit := visits[handle], Visit) and not visit.over():
-                await visit.finish()
+            progress.finished = True
+            if progress.visit is not None and not progress.visit.over():
+                await progress.visit.finish()
             raise
         except BaseException:
-            so_far.finished = so_far.failed = True
-            if isinstance(visit := visits[handle], Visit):
-                visit.abandon()
+            progress.finished = progress.failed = True
+            if progress.visit is not None:
+                progress.visit.abandon()
             raise
         finally:
             if outer is not None:
-                leave(request, outer)
-        so_far.finished = True
-        if isinstance(visit := visits[handle], Visit) and not visit.over():
-            await visit.finish()
+                visits[None] = outer
+        progress.finished = True
+        if progress.visit is not None and not progress.visit.over():
+            await progress.visit.finish()
         return response
 
     return session_middleware
@@ -208,12 +204,12 @@ def _receiver(
 ) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
     async def mark_response(request: web.Request, response: web.StreamResponse) -> None:
         try:
-            visit = request[VISITS][handle]
+            progress = request[VISITS][handle]
         except KeyError:  # another application's request
             return
-        if isinstance(visit, Unasked):
-            visit.sent = True
-        elif not visit.let_pass(request, response):
-            await visit.prepare(request, response)
+        if progress.visit is None:
+            progress.sent = True
+        elif not progress.visit.let_pass(request, response):
+            await progress.visit.prepare(request, response)
 
     return mark_response

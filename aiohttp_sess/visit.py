@@ -14,6 +14,7 @@ import weakref
 from collections.abc import Awaitable
 
 from aiohttp import web
+from multidict import CIMultiDictProxy
 
 from .errors import SessionError, SessionGone, StorageError
 from .handle import SessionHandle
@@ -22,7 +23,6 @@ from .load import open_session
 from .saving import Saving
 from .session import Session
 from .sockets import Binding, Socket
-from .unasked import Unasked
 
 __all__ = ("Visit",)
 
@@ -39,11 +39,12 @@ class Visit:
     It refers to what refers to it weakly or not at all: a request leaves no cycles to collect.
 
     :param handle: what `setup` decided.
-    :param so_far: how far the request has come.
+    :param headers: the request's.
+    :param phase: how far the request has come.
+    :param finished: whether the handler is done.
     """
 
     # Most requests never touch most of these, so they begin on the class.
-    _phase = _Phase.OPEN
     _asked = False  # whether the application has seen the session
     _bound = False  # whether a websocket is tied to it
     _refresh_failed = False  # whether the session nobody asked for could not be loaded
@@ -55,12 +56,11 @@ class Visit:
     _saving_kind: type[Saving] = Saving
     _early_line: str | None = None  # the response's line, of a save that the handler asked for
 
-    def __init__(self, handle: SessionHandle, so_far: Unasked) -> None:
-        self._handle = handle
-        self._headers = so_far.headers
-        self._finished = so_far.finished  # whether the handler is done
-        if so_far.failed or so_far.sent:
-            self._phase = _Phase.ABANDONED if so_far.failed else _Phase.SENT
+    def __init__(
+        self, handle: SessionHandle, headers: CIMultiDictProxy[str], phase: _Phase, finished: bool
+    ) -> None:
+        self._handle, self._headers = handle, headers
+        self._phase, self._finished = phase, finished
 
     def load(self) -> Awaitable[object]:
         """The application asks for the session: load it from the storage, the first time."""

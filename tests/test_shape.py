@@ -21,7 +21,7 @@ PACKAGE = ROOT / "aiohttp_sess"
 
 # An import only goes to a lower floor.
 FLOORS = [
-    {"cohort", "encoded", "errors", "label", "status", "storage.line", "unasked"},
+    {"cohort", "encoded", "errors", "label", "status", "storage.line"},
     {"config", "record", "secret", "storage.batches", "turns", "values"},
     {"events", "header_config", "lifetime", "storage.marks", "storage.stored", "watched"},
     {"operations"},

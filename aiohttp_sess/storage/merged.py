@@ -47,7 +47,8 @@ class Merged(NamedTuple):
 
 
 def merged(commands: Sequence[Command], *, in_full: bool) -> list[Merged]:
-    """What to send in the place of these. Commands on one key stay in their order.
+    """What to send in the place of these. Commands on one key stay in their order, but for those
+    that are to be asked again.
 
     `exchanges` has the same rule for memcached, where only reads are merged.
 

@@ -66,7 +66,7 @@ class CookieTransport(Transport):
         self.erasure = f"{self._name}=; Max-Age=0; {self._attributes}"
 
     def is_used(self, headers: CIMultiDictProxy[str]) -> bool:
-        """Whether there is a cookie of our name, or what looks like one."""
+        """Whether there is a cookie of our name."""
         return bool(self._values(headers))
 
     def read(self, headers: CIMultiDictProxy[str]) -> list[SessionKey]:
