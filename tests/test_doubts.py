@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import weakref
 from contextlib import suppress
 
 import pytest
@@ -148,3 +149,27 @@ async def test_a_save_that_is_done_leaves_no_doubts() -> None:
 
         assert (await lab.request(write, cookie)).status == 200
         assert left == []
+
+
+async def test_a_save_that_fails_leaves_nothing_to_collect() -> None:
+    storage = LosesReplies()
+    async with Lab(GatedStorage(storage)).running() as lab:
+        cookie = await lab.begin(n=0)
+        alive: list[object] = []
+
+        async def write(session: Session) -> None:
+            storage.down = True
+            session["n"] = 1
+            gc.disable()
+            try:
+                await session.save()
+            except StorageUnavailable as error:
+                ref = weakref.ref(error)
+            finally:
+                storage.down = False
+                gc.enable()
+            alive.append(ref())
+
+        assert (await lab.request(write, cookie)).status == 200
+        assert alive == [None]
+        assert await lab.state(cookie) == {"n": 1}
