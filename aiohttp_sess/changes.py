@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .edits import Edits
+from .encoded import EncodedState
 from .errors import SessionValueError
 from .operations import Snapshot, with_state
-from .record import EncodedState, Lifetime, SessionRecord, new_id
+from .record import Lifetime, SessionRecord, new_id
 from .status import SessionStatus, stronger
 from .watched import WatchedState
 
@@ -172,8 +173,7 @@ class Changes(Edits):
         """It cannot be: the session goes on as it was."""
         if self.renewing:
             self.renewing = False
-            rest = [each for each in self._fields.items() if each[0] != "authenticated"]
-            self._fields = dict(rest)
+            self._fields = {n: v for n, v in self._fields.items() if n != "authenticated"}
             self._record = dataclasses.replace(self._record, id=self._id_before)
 
     def purge(self) -> None:

@@ -41,7 +41,6 @@ class Commit(Writes):
     others: Sequence[SessionKey] = ()  # further ones of the request; a purge ends those, too
     others_ended = 0  # how many a purge ended
     ended_it = False  # whether a purge found something to end
-    _begun: Snapshot | None = None  # what is being saved, or was last
     _before: StoredRecord | None = None  # what was stored before that, and not deleted since
 
     @property
@@ -189,15 +188,22 @@ class Commit(Writes):
             raise
         self._begun, self.rotates = None, False
 
+    def takes_one_step(self, plan: Plan) -> bool:
+        """Whether `write` is all that ``plan`` asks for: an update in which nobody logs in."""
+        saved = self._begun
+        if saved is None or plan.storage != UPDATE.storage:
+            return False
+        return self._limit is None or not saved.fields
+
     def write(self, saved: Snapshot) -> Awaitable[StoredRecord]:
-        """The plan `UPDATE` in one step: then `settle` it, or `recover` from its failure."""
+        """See `takes_one_step`: then `settle` it, or `recover` from its failure."""
         return self._replace(self._loaded, saved)
 
     async def recover(self, saved: Snapshot, error: BaseException) -> None:
         """Go on with an update after the ``error`` of `write`, if that is a `SessionConflict`."""
         try:
-            if isinstance(error, CUT_OFF):
-                self._add(doubt_of(saved, error, self._loaded))
+            if isinstance(error, CUT_OFF) and self._before is not None:
+                self._add(doubt_of(saved, error, self._before))
             if not isinstance(error, SessionConflict):
                 raise error
             self.settle(*await self._until_it_wins(self._update, saved, lost=error))

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from .record import EncodedState, SessionRecord, record_of
+from .encoded import EncodedState
+from .record import SessionRecord, record_of
 from .watched import Key, WatchedState, encode_for
 
 __all__ = ("NO_OPERATIONS", "Operations", "Snapshot", "Update", "with_state")
@@ -113,7 +114,7 @@ class Operations:
 
     def without(self, done: Operations) -> Operations:
         """What is left of these without what has been ``done``; not to be changed."""
-        if self is done and not self._clears:
+        if self is done and not self._clears:  # else it stays known how often they were cleared
             return NO_OPERATIONS
         left = self.copy()
         left.forget(done)

@@ -118,7 +118,7 @@ class SessionRecord:
 class _Unfrozen:
     """What is about to be a `SessionRecord`."""
 
-    __slots__ = tuple(field.name for field in fields(SessionRecord))
+    __slots__ = tuple(each.name for each in fields(SessionRecord))  # the same layout
 
 
 def record_of(*values: Any) -> SessionRecord:
@@ -179,14 +179,14 @@ def encode_record(record: SessionRecord, key_tag: str = "") -> bytes:
     """
     lifetime: tuple[Any, ...] | None = record.lifetime
     version, more = _PLAIN, (record.label, record.authenticated, record.issued, record.refreshed)
-    if more != _NOTHING_MORE:
-        version = _EXTENDED
-    elif lifetime is not None:
-        if lifetime[_PLAIN_LIFETIME:] == (None, 0.0):
-            lifetime = lifetime[:_PLAIN_LIFETIME]
-        else:
-            version = _EXTENDED
     try:
+        if more != _NOTHING_MORE:
+            version = _EXTENDED
+        elif lifetime is not None:
+            if lifetime[_PLAIN_LIFETIME:] == (None, 0.0):
+                lifetime = lifetime[:_PLAIN_LIFETIME]
+            else:
+                version = _EXTENDED
         values = (
             version,
             key_tag,

@@ -22,7 +22,7 @@ from .errors import (
 )
 from .find import find_record, fresh_record
 from .handle import SessionHandle
-from .lifecycle import NOTHING, UPDATE, CookieStep, Plan, only_refreshes, only_rotates
+from .lifecycle import NOTHING, CookieStep, Plan, only_refreshes, only_rotates
 from .sockets import Binding, Socket
 from .transport import Transport
 from .turns import Turns
@@ -83,8 +83,8 @@ class Saving:
                 if turns is not None and not commit.can_go_on(todo):
                     # It would be cut in half where the request is cancelled.
                     await turns.run(self._carry_out(todo, commit.complete(todo)))
-                elif saved is not None and todo is UPDATE:
-                    try:  # as most are done, in fewer steps
+                elif saved is not None and commit.takes_one_step(todo):
+                    try:  # as most do; `_carry_out` is for what becomes of those that fail
                         stored = await commit.write(saved)
                     except (SessionError, asyncio.CancelledError) as error:
                         await self._carry_out(todo, commit.recover(saved, error))

@@ -37,8 +37,7 @@ class Terms:
         self._default = lifecycle
         self._clock = clock
         self._refreshes_always = refreshes_always(lifecycle)
-        self.ends_with_browser = isinstance(lifecycle, BrowserSession)
-        """Whether the cookies of sessions that have no lifecycle of their own have no Max-Age."""
+        self._ends_with_browser = isinstance(lifecycle, BrowserSession)
         has_no_end = lifecycle.max_lifetime is None
         self._whole_ttl = lifecycle.ttl if has_no_end else None
         self._dates_nothing = has_no_end and not spares_refreshes(lifecycle)
@@ -166,6 +165,8 @@ class Terms:
 
     def max_age(self, own: Lifetime | None, created: float) -> int | None:
         """The Max-Age of a session's cookie, in seconds; None: it ends with the browser."""
+        if own is None and self._ends_with_browser:
+            return None
         lifecycle = self.lifecycle(own)
         if isinstance(lifecycle, BrowserSession):
             return None

@@ -34,7 +34,7 @@ class _Phase(enum.Enum):
 
 
 class Visit:
-    """What one request does with one session.
+    """What one request does with one session, where it was asked for or is refreshed always.
 
     It refers to what refers to it weakly or not at all: a request leaves no cycles to collect.
 

@@ -41,12 +41,13 @@ class Writes:
     rekeyed = False
     """Whether the record is under a key that the client may not have yet."""
     ended: str | None = None
-    """The public id of the session that the last `carry_out` has ended, if it did."""
+    """The public id of the session that the last commit has ended, if it did."""
     fits: Callable[..., object] = staticmethod(lambda key, max_age: None)
     """Raises where the client cannot take a key: a renewal then leaves the old one as it was."""
     conflicts = 0  # how often a commit tried again
-    rotated = False  # whether the last `carry_out` gave the session another key as it was due
+    rotated = False  # whether the last commit gave the session another key as it was due
     _doubts: Doubts | None = None
+    _begun: Snapshot | None = None  # what is being saved
     _reaches_client = True  # whether the client is told of what is being saved
 
     def __init__(
@@ -69,10 +70,7 @@ class Writes:
     @property
     def max_age(self) -> int | None:
         """The Max-Age of the session cookie, in seconds; None: it ends with the browser."""
-        lifetime = self.changes.lifetime
-        if lifetime is None and self.terms.ends_with_browser:
-            return None
-        return self.terms.max_age(lifetime, self.changes.created)
+        return self.terms.max_age(self.changes.lifetime, self.changes.created)
 
     @property
     def _loaded(self) -> StoredRecord:
@@ -230,6 +228,7 @@ class Writes:
         return self.terms.dated(saved, self._reaches_client)
 
     def settle(self, saved: Snapshot, stored: StoredRecord) -> None:
+        self._begun = None
         self._doubts = None  # what won over the record from before rules out that they were done
         self.stored = stored
         self.changes.settle(saved, stored.record)

@@ -23,7 +23,7 @@ Waiting = tuple[C, asyncio.Future[object], float]
 
 
 class Line(list[Waiting[C]]):
-    """Who waits to leave, the first first.
+    """Who waits to leave, the first first: a list, as each command asks how long it is.
 
     :param timeout: seconds that a command may take, waiting included.
     """
