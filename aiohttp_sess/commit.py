@@ -41,7 +41,7 @@ class Commit(Writes):
     others: Sequence[SessionKey] = ()  # further ones of the request; a purge ends those, too
     others_ended = 0  # how many a purge ended
     ended_it = False  # whether a purge found something to end
-    _before: StoredRecord | None = None  # what was stored before that, and not deleted since
+    _before: StoredRecord | None = None  # what was stored when it began, and not deleted since
 
     @property
     def public_id(self) -> str:

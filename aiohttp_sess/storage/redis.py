@@ -20,7 +20,6 @@ try:
     from redis.client import NEVER_DECODE
     from redis.exceptions import RedisClusterException, RedisError
 
-    from .merged import NO_OPTIONS
     from .pipelines import Pipelines
     from .redis_index import RedisIndex
     from .scripts import REMOVE, REPLACE
@@ -168,7 +167,7 @@ class RedisStorage(RedisIndex):
                 raise self._failure(error)  # noqa: B904  # it has its cause
 
     def _ask(self, *command: Any, **options: Any) -> Awaitable[Any]:
-        return self._pipelines.ask((command, options or NO_OPTIONS))
+        return self._pipelines.send(*command, **options)
 
     def _ask_all(self, commands: Sequence[tuple[Any, ...]], **options: Any) -> Awaitable[list[Any]]:
         return self._pipelines.send_all(commands, **options)
